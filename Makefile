@@ -1,0 +1,69 @@
+# The commands that developers and CI use. `make` lists them.
+
+GO      ?= go
+NODE    ?= node
+LINT    := $(GO) tool -modfile=tools.mod golangci-lint
+FUZZ    ?= 60s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## build bin/skein
+	$(GO) build -trimpath -o bin/skein ./cmd/skein
+
+.PHONY: check
+check: lint test ## everything that CI runs
+
+.PHONY: lint
+lint: ## format, vet, golangci-lint, tidy modules, generated files
+	$(GO) vet ./...
+	$(LINT) run ./...
+	$(GO) mod tidy -diff
+	GOOS=darwin $(GO) build ./...
+	GOOS=windows $(GO) build ./...
+
+.PHONY: test
+test: deps ## all tests: race, scenarios, captures, conformance, examples, browser
+	$(GO) test -race -shuffle=on -timeout 15m ./...
+
+.PHONY: deps
+deps: node_modules chromium ## what the tests need besides Go: npm packages and a browser
+
+.PHONY: node_modules
+node_modules:
+	@command -v $(NODE) >/dev/null || { echo "make: the tests need Node.js 20.19 or newer: install it and try again" >&2; exit 1; }
+	@cd e2e/clients && { [ -f node_modules/.package-lock.json ] && [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; }
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+		{ command -v apt-get >/dev/null && $$( [ "$$(id -u)" = 0 ] || echo sudo ) sh -c 'apt-get update -qq && apt-get install -y -qq chromium' >/dev/null; } || \
+		{ echo "make: the browser test needs chromium: install it and try again" >&2; exit 1; }
+
+.PHONY: acceptance
+acceptance: deps ## the acceptance scenario against the built binary
+	$(GO) test -count=1 -v -run TestAcceptance ./e2e/...
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser, FUZZ=60s each
+	@set -e; for dir in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$dir/*_test.go | sed 's/func //'); do \
+			echo "== $$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZ) $$dir; \
+		done; \
+	done
+
+.PHONY: cover
+cover: ## coverage of the packages that carry the promises
+	$(GO) test -cover . ./internal/... ./engine ./auth ./client
+
+.PHONY: generate
+generate: ## write the generated pages of docs/ anew
+	$(GO) test ./skeincmd/... -run Generated -update
+
+.PHONY: vuln
+vuln: ## known vulnerabilities; needs its database from the network
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
