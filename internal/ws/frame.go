@@ -1,0 +1,157 @@
+package ws
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"sync"
+
+	gobwas "github.com/gobwas/ws"
+)
+
+// The opcodes of RFC 6455 §5.2.
+const (
+	opContinuation byte = 0x0
+	opText         byte = 0x1
+	opBinary       byte = 0x2
+	opClose        byte = 0x8
+	opPing         byte = 0x9
+	opPong         byte = 0xA
+)
+
+const (
+	bitFin  byte = 0x80
+	bitRsv1 byte = 0x40
+	bitRsv  byte = 0x70
+	bitMask byte = 0x80
+
+	maxControl = 125
+	maxHead    = 10 // without a mask
+	maskSize   = 4
+
+	smallSize = 144 // makes smallFrame fill its size class
+)
+
+// Frame is one message as it goes over the wire, encoded once and shared by all its receivers. It never changes.
+type Frame struct {
+	data []byte // header and payload, as a server sends them
+	head uint8  // octets of data before the payload
+
+	once sync.Once
+	flat *Frame // the compressed form, made when the first connection wants it
+}
+
+// NewFrame makes a text or binary frame of a copy of payload.
+func NewFrame(binary bool, payload []byte) *Frame {
+	return newFrame(bitFin|dataOpcode(binary), payload)
+}
+
+// NewFrameFunc makes a frame whose payload encode appends to dst, so that it is written straight behind the header.
+// sizeHint is the expected length of the payload; a wrong one costs a copy, no more.
+func NewFrameFunc(binary bool, sizeHint int, encode func(dst []byte) []byte) *Frame {
+	data := encode(make([]byte, maxHead, maxHead+max(sizeHint, 0)))
+	n := len(data) - maxHead
+	head := headSize(n)
+	data = data[maxHead-head:]
+	putHead(data, bitFin|dataOpcode(binary), n)
+	return &Frame{data: data, head: uint8(head)} //nolint:gosec // at most 10
+}
+
+// Len is the number of octets that the uncompressed frame has on the wire of a server.
+func (f *Frame) Len() int { return len(f.data) }
+
+// smallFrame holds a frame and its octets in one allocation.
+type smallFrame struct {
+	Frame
+
+	buf [smallSize]byte
+}
+
+func newFrame(first byte, payload []byte) *Frame {
+	head := headSize(len(payload))
+	f := allocFrame(head + len(payload))
+	f.head = uint8(head) //nolint:gosec // at most 10
+	putHead(f.data, first, len(payload))
+	copy(f.data[head:], payload)
+	return f
+}
+
+func allocFrame(size int) *Frame {
+	if size > smallSize {
+		return &Frame{data: make([]byte, size)}
+	}
+	small := new(smallFrame)
+	small.data = small.buf[:size:size]
+	return &small.Frame
+}
+
+// newCloseFrame makes a close frame; 1005 stands for one without a status. The reason must fit already.
+func newCloseFrame(code int, reason string) *Frame {
+	if code == CodeNoStatus {
+		return newFrame(bitFin|opClose, nil)
+	}
+	payload := binary.BigEndian.AppendUint16(make([]byte, 0, maxControl), uint16(code)) //nolint:gosec // a checked code
+	return newFrame(bitFin|opClose, append(payload, reason...))
+}
+
+// masked gives a private copy as a client must send it.
+func (f *Frame) masked() *Frame {
+	head := int(f.head)
+	data := make([]byte, len(f.data)+maskSize)
+	copy(data, f.data[:head])
+	data[1] |= bitMask
+	var key [maskSize]byte
+	_, _ = rand.Read(key[:]) // never fails: it would end the program
+	copy(data[head:], key[:])
+	payload := data[head+maskSize:]
+	copy(payload, f.data[head:])
+	gobwas.Cipher(payload, key, 0)
+	return &Frame{data: data, head: uint8(head + maskSize)} //nolint:gosec // at most 14
+}
+
+// compressed gives the permessage-deflate form, or the frame itself where that would not be smaller.
+func (f *Frame) compressed(pools *flatePools) *Frame {
+	if len(f.data)-int(f.head) < minDeflate || f.data[0]&bitRsv1 != 0 {
+		return f
+	}
+	f.once.Do(func() {
+		f.flat = f
+		payload := f.data[f.head:]
+		if flat := pools.deflate(f.data[0]|bitRsv1, payload); flat != nil && len(flat.data) < len(f.data) {
+			f.flat = flat
+		}
+	})
+	return f.flat
+}
+
+func dataOpcode(binary bool) byte {
+	if binary {
+		return opBinary
+	}
+	return opText
+}
+
+func headSize(n int) int {
+	switch {
+	case n <= maxControl:
+		return 2
+	case n <= 0xffff:
+		return 4
+	default:
+		return maxHead
+	}
+}
+
+// putHead writes the header of an unmasked frame with n octets of payload.
+func putHead(dst []byte, first byte, n int) {
+	dst[0] = first
+	switch headSize(n) {
+	case 2:
+		dst[1] = byte(n) //nolint:gosec // at most 125
+	case 4:
+		dst[1] = 126
+		binary.BigEndian.PutUint16(dst[2:], uint16(n)) //nolint:gosec // at most 65535
+	default:
+		dst[1] = 127
+		binary.BigEndian.PutUint64(dst[2:], uint64(n)) //nolint:gosec // a length is not negative
+	}
+}

@@ -1,0 +1,133 @@
+package ws
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// state is what has happened to a connection, as bits that are set once, but for the first three.
+type state uint32
+
+const (
+	stateQueued  state = 1 << iota // a shard or a writer has it, or will
+	stateBlocked                   // the link awaits that the peer takes octets
+	stateWatched                   // the I/O timer runs
+
+	stateSlow      // what is pending shall go, but for the close frame
+	stateMute      // this side has closed: messages are not handed on
+	stateEnding    // the verdict is there and the close frame is pending or sent
+	stateDropping  // TCP is closed when Options.CloseWait is over
+	stateCloseSent // our close frame has left
+	stateCloseGot  // the peer's close frame has come, or never will
+	stateUnwilling // a send has failed
+	stateLost      // nothing more can be read
+	stateFinished  // both close frames have passed
+	stateCut       // TCP is closed
+	stateEnded     // the end is queued for the executor
+	stateDelivered // the handler knows
+	stateForgotten // the runtime does not
+)
+
+// errUnwilling is the cause of an end that no read has explained.
+var errUnwilling = errors.New("the peer takes no more octets")
+
+// outbox is what waits to be sent, and how far the end has come.
+//
+// Invariants: whoever has stateQueued, or the link while stateBlocked is set, alone takes frames off the queue; so the
+// order holds although sends happen without the lock. The first frame stays in the queue while a part of it has left or
+// may be leaving. After stateEnding nothing is appended.
+type outbox struct {
+	mu      sync.Mutex
+	queue   []*Frame
+	first   [1]*Frame // the queue's place while one frame is all
+	bytes   int
+	partial int // octets of queue[0] that have left
+	state   state
+	since   time.Duration // of the last progress, or of stateDropping
+	verdict *CloseError
+}
+
+// has reports whether one of the bits is set.
+func (o *outbox) has(bits state) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.state&bits != 0
+}
+
+// gotClose notes the peer's close frame; began and sent tell how far our own is.
+func (o *outbox) gotClose() (began, sent bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.state |= stateCloseGot
+	return o.state&stateEnding != 0, o.state&stateCloseSent != 0
+}
+
+// lost notes the end of reading, and reports whether our answer to the peer's close frame may still arrive.
+func (o *outbox) lost() (answering bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.state |= stateLost
+	return o.state&(stateCloseGot|stateCloseSent|stateCut) == stateCloseGot
+}
+
+// append adds a frame. Called with mu held.
+func (o *outbox) append(f *Frame) {
+	if len(o.queue) == 0 {
+		o.queue = o.first[:0]
+	}
+	o.queue = append(o.queue, f)
+	o.bytes += len(f.data)
+}
+
+// clear drops everything. Called with mu held.
+func (o *outbox) clear() {
+	o.queue, o.first[0] = nil, nil
+	o.bytes, o.partial = 0, 0
+}
+
+// trim drops all but the close frame, which is last, and a frame that has begun to leave. Called with mu held.
+func (o *outbox) trim() {
+	keep := make([]*Frame, 0, 2)
+	begun := o.partial > 0 || o.state&stateBlocked != 0
+	if begun && len(o.queue) > 1 {
+		keep = append(keep, o.queue[0])
+	}
+	keep = append(keep, o.queue[len(o.queue)-1])
+	o.queue, o.bytes = keep, -o.partial
+	for _, f := range keep {
+		o.bytes += len(f.data)
+	}
+}
+
+// gather fills the sender's batch: one frame as it is, or as many as fit into its scratch. Called with mu held.
+func (o *outbox) gather(s *sender) {
+	s.batch = o.queue[0].data[o.partial:]
+	if len(o.queue) == 1 || len(s.batch)+len(o.queue[1].data) > len(s.scratch) {
+		return
+	}
+	n := copy(s.scratch, s.batch)
+	for _, f := range o.queue[1:] {
+		if n+len(f.data) > len(s.scratch) {
+			break
+		}
+		n += copy(s.scratch[n:], f.data)
+	}
+	s.batch = s.scratch[:n]
+}
+
+// advance takes n octets that have left off the queue. Called with mu held.
+func (o *outbox) advance(n int) {
+	o.bytes -= n
+	n += o.partial
+	done := 0
+	for done < len(o.queue) && n >= len(o.queue[done].data) {
+		n -= len(o.queue[done].data)
+		o.queue[done] = nil
+		done++
+	}
+	o.queue, o.partial = o.queue[done:], n
+	if len(o.queue) == 0 {
+		o.clear()
+	}
+}

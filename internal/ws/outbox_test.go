@@ -1,0 +1,208 @@
+package ws
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestStalledPeerIsSlow(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ connector) {
+		t.Helper()
+		h := newSpy()
+		r := newRuntime(t)
+		c, _ := onPipe(t, r, Options{Stall: 5 * time.Second, CloseWait: time.Second, SlowCode: 4100}, h)
+		begin := time.Now()
+		_ = c.Send(NewFrame(false, []byte("nobody reads this")))
+		e := h.wantClosed(t, 4100, true)
+		if took := time.Since(begin); took < 6*time.Second || took > 6*time.Second+2*20*time.Millisecond {
+			t.Errorf("got Closed after %v, want 5s of stall and 1s of waiting", took)
+		}
+		if e.Reason == "" {
+			t.Error("got no reason")
+		}
+	})
+}
+
+func TestProgressKeepsAPeerFromBeingSlow(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ connector) {
+		t.Helper()
+		h := newSpy()
+		c, peer := onPipe(t, newRuntime(t), Options{Stall: 5 * time.Second}, h)
+		for range 20 {
+			_ = c.Send(NewFrame(false, prose(scratchSize)))
+		}
+		for range 20 {
+			<-time.After(4 * time.Second)
+			wantFrame(t, peer, 0x81, string(prose(scratchSize)))
+		}
+		synctest.Wait()
+		if len(h.closed) > 0 || c.Pending() != 0 {
+			t.Errorf("got %d closes and %d octets pending, want none", len(h.closed), c.Pending())
+		}
+		// Nor does a pause with nothing pending count.
+		<-time.After(time.Minute)
+		_ = c.Send(NewFrame(false, nil))
+		wantFrame(t, peer, 0x81, "")
+	})
+}
+
+func TestFullOutboxMakesAPeerSlow(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ connector) {
+		t.Helper()
+		h := newSpy()
+		c, peer := onPipe(t, newRuntime(t), Options{Outbox: 1000}, h)
+		if err := c.Send(NewFrame(false, prose(5000))); err != nil {
+			t.Fatalf("a frame longer than the outbox: got %v, want it taken while nothing is pending", err)
+		}
+		synctest.Wait()
+		if err := c.Send(NewFrame(false, []byte("lost"))); !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v, want ErrClosed", err)
+		}
+		wantFrame(t, peer, 0x81, string(prose(5000))) // whole: it had begun to leave
+		wantFrame(t, peer, 0x88, "\x03\xf0too slow")
+		send(t, peer, closing(1000, ""))
+		_ = h.wantClosed(t, CodePolicy, true)
+	})
+}
+
+func TestSlowPeerLosesWhatHasNotBegunToLeave(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ connector) {
+		t.Helper()
+		h := newSpy()
+		c, peer := onPipe(t, newRuntime(t), Options{Outbox: 1 << 20}, h)
+		for range 3 {
+			_ = c.Send(NewFrame(false, prose(scratchSize)))
+		}
+		synctest.Wait()
+		for c.Send(NewFrame(false, nil)) == nil { // the number of frames is bounded, not only their octets
+			if c.out.mu.Lock(); len(c.out.queue) > 1<<20/frameCost {
+				t.Fatal("the outbox has no bound")
+			}
+			c.out.mu.Unlock()
+		}
+		wantFrame(t, peer, 0x81, string(prose(scratchSize)))
+		wantFrame(t, peer, 0x88, "\x03\xf0too slow")
+	})
+}
+
+func TestPendingCountsOctets(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ connector) {
+		t.Helper()
+		c, peer := onPipe(t, newRuntime(t), Options{}, newSpy())
+		want := 0
+		for _, n := range []int{0, 100, 200} {
+			f := NewFrame(true, make([]byte, n))
+			want += f.Len()
+			_ = c.Send(f)
+		}
+		synctest.Wait()
+		if got := c.Pending(); got != want {
+			t.Errorf("got %d, want %d", got, want)
+		}
+		for range 3 {
+			if _, err := readFrame(peer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if got := c.Pending(); got != 0 {
+			t.Errorf("when all is read: got %d, want 0", got)
+		}
+	})
+}
+
+// The outbox against a plain buffer: whatever is sent in however small parts, the octets come out in order.
+func TestOutboxGivesBackWhatItWasGiven(t *testing.T) {
+	t.Parallel()
+	rng, random := rand.New(rand.NewPCG(8, 9)), noise(20000)
+	for range 200 {
+		var o outbox
+		var want, got bytes.Buffer
+		s := newSender()
+		for range 200 {
+			if rng.IntN(3) > 0 {
+				f := NewFrame(true, random[:rng.IntN([]int{10, 300, 20000}[rng.IntN(3)])])
+				o.append(f)
+				want.Write(f.data)
+			}
+			if len(o.queue) == 0 {
+				continue
+			}
+			o.gather(s)
+			if len(s.batch) == 0 || len(s.batch) > scratchSize && &s.batch[0] == &s.scratch[0] {
+				t.Fatalf("got a batch of %d octets", len(s.batch))
+			}
+			n := rng.IntN(len(s.batch) + 1)
+			got.Write(s.batch[:n])
+			o.advance(n)
+			if o.bytes != want.Len()-got.Len() {
+				t.Fatalf("got %d octets pending, want %d", o.bytes, want.Len()-got.Len())
+			}
+		}
+		for len(o.queue) > 0 {
+			o.gather(s)
+			got.Write(s.batch)
+			o.advance(len(s.batch))
+		}
+		if !bytes.Equal(got.Bytes(), want.Bytes()) {
+			t.Fatal("the octets differ")
+		}
+		if o.queue != nil || o.first[0] != nil || o.bytes != 0 || o.partial != 0 {
+			t.Fatalf("empty, it still holds %+v", o.queue)
+		}
+	}
+}
+
+func TestTrimKeepsTheFrameThatHasBegunAndTheLast(t *testing.T) {
+	t.Parallel()
+	a, b, end := NewFrame(false, []byte("aaaa")), NewFrame(false, []byte("b")), newCloseFrame(4100, "")
+	for _, tc := range []struct {
+		name  string
+		sent  int
+		state state
+		want  string
+	}{
+		{"nothing has left", 0, 0, string(end.data)},
+		{"a part has left", 3, 0, string(a.data[3:]) + string(end.data)},
+		{"a part may be leaving", 0, stateBlocked, string(a.data) + string(end.data)},
+		{"a whole frame has left", len(a.data), 0, string(end.data)},
+	} {
+		var o outbox
+		for _, f := range []*Frame{a, b, b, end} {
+			o.append(f)
+		}
+		o.advance(tc.sent)
+		o.state = tc.state
+		o.trim()
+		left := o.bytes
+		var got []byte
+		for s := newSender(); len(o.queue) > 0; o.advance(len(s.batch)) {
+			o.gather(s)
+			got = append(got, s.batch...)
+		}
+		if string(got) != tc.want || left != len(tc.want) {
+			t.Errorf("%s: got %q and %d octets, want %q", tc.name, got, left, tc.want)
+		}
+	}
+}
+
+func TestOneFrameIsSentWithoutBeingCopied(t *testing.T) {
+	f := NewFrame(false, []byte("one"))
+	var o outbox
+	o.append(f)
+	s := newSender()
+	if o.gather(s); &s.batch[0] != &f.data[0] {
+		t.Error("a single frame was copied")
+	}
+	o.append(f)
+	if o.gather(s); len(s.batch) != 2*len(f.data) || &s.batch[0] != &s.scratch[0] {
+		t.Errorf("two frames: got a batch of %d octets", len(s.batch))
+	}
+	if got := testing.AllocsPerRun(100, func() { o.clear(); o.append(f) }); got > 0 {
+		t.Errorf("got %v allocations to append the only frame, want none", got)
+	}
+}

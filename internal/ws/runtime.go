@@ -1,0 +1,178 @@
+package ws
+
+import (
+	"log/slog"
+	"net"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	readSize = 32 << 10 // lent to a connection while its socket is readable
+
+	// knownLimits bounds the sets of limits kept for sharing; there is one for each endpoint.
+	knownLimits = 64
+)
+
+// Config of a Runtime. The zero value works.
+type Config struct {
+	// Shards is how many workers send. 0 means GOMAXPROCS.
+	Shards int
+	// Logger gets recovered panics. nil means none.
+	Logger *slog.Logger
+	// Panicked is called with each panic recovered from a Handler, on its goroutine. nil means that it is only logged.
+	Panicked func(v any, stack []byte)
+}
+
+// Runtime owns what connections share: flush shards, the timer wheel, pools and the driver.
+type Runtime struct {
+	config Config
+	log    *slog.Logger
+	epoch  time.Time // all times of connections count from here
+	driver driver
+	wheel  *wheel
+	shards []*shard
+	panics atomic.Int64
+
+	flate    flatePools
+	buffers  sync.Pool // *[readSize]byte
+	decoders sync.Pool // *decoder
+	senders  sync.Pool // *sender, for connections without a shard
+
+	mu     sync.Mutex
+	conns  *Conn // the newest, linked
+	count  int
+	turn   int // the shard of the next connection
+	known  map[limits]*limits
+	closed bool
+
+	alive   sync.WaitGroup // connections and their goroutines
+	workers sync.WaitGroup // shards and wheel
+	stop    sync.Once
+}
+
+// NewRuntime starts the workers; Close ends them.
+func NewRuntime(config Config) *Runtime {
+	r := &Runtime{config: config, log: config.Logger, epoch: time.Now(), known: make(map[limits]*limits)}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	r.driver = park{}
+	r.wheel = newWheel(r.epoch)
+	r.workers.Go(r.wheel.run)
+	r.shards = make([]*shard, positive(config.Shards, runtime.GOMAXPROCS(0)))
+	for i := range r.shards {
+		r.shards[i] = newShard()
+		r.workers.Go(r.shards[i].run)
+	}
+	return r
+}
+
+// Close terminates what is left, and waits for all executors, shards and the wheel. A Handler that never returns holds
+// it up; a Handler must not call it.
+func (r *Runtime) Close() {
+	r.mu.Lock()
+	r.closed = true
+	left := make([]*Conn, 0, r.count)
+	for c := r.conns; c != nil; c = c.next {
+		left = append(left, c)
+	}
+	r.mu.Unlock()
+	for _, c := range left {
+		c.Terminate()
+	}
+	r.alive.Wait()
+	r.stop.Do(func() {
+		r.wheel.close()
+		for _, s := range r.shards {
+			s.close()
+		}
+	})
+	r.workers.Wait()
+}
+
+// Conns is the number of connections that still hold a descriptor or have not seen Closed return.
+func (r *Runtime) Conns() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// Panics is the number of panics recovered so far.
+func (r *Runtime) Panics() int64 { return r.panics.Load() }
+
+// terms are what an opening handshake has led to.
+type terms struct {
+	early    []byte // octets that came behind the handshake
+	protocol string
+	client   bool
+	deflate  bool
+}
+
+// adopt makes a connection of nc, which it owns from here on.
+func (r *Runtime) adopt(nc net.Conn, t terms, o Options) (*Conn, error) {
+	c := &Conn{rt: r, held: t.early, protocol: t.protocol, client: t.client, deflate: t.deflate}
+	c.link = r.driver.attach(c, nc)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		_ = nc.Close() // nothing was agreed with anybody who could be told
+		return nil, ErrClosed
+	}
+	c.limits = r.share(o.limits())
+	c.shard = r.shards[r.turn]
+	r.turn = (r.turn + 1) % len(r.shards)
+	c.next = r.conns
+	if c.next != nil {
+		c.next.prev = c
+	}
+	r.conns = c
+	r.count++
+	r.alive.Add(1)
+	return c, nil
+}
+
+// share gives the limits that equal l. Called with mu held.
+func (r *Runtime) share(l limits) *limits {
+	if shared := r.known[l]; shared != nil {
+		return shared
+	}
+	if len(r.known) >= knownLimits {
+		clear(r.known)
+	}
+	r.known[l] = &l
+	return &l
+}
+
+// forget lets go of a connection that is over.
+func (r *Runtime) forget(c *Conn) {
+	r.mu.Lock()
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		r.conns = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	r.count--
+	r.mu.Unlock()
+	r.alive.Done()
+}
+
+// now is the time since the runtime began.
+func (r *Runtime) now() time.Duration { return time.Since(r.epoch) }
+
+// recovered counts and tells a panic. It must be called with the result of recover.
+func (r *Runtime) recovered(v any) {
+	r.panics.Add(1)
+	stack := debug.Stack()
+	r.log.Error("panic in a connection", slog.Any("panic", v), slog.String("stack", string(stack)))
+	if r.config.Panicked != nil {
+		r.config.Panicked(v, stack)
+	}
+}
