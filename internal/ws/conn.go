@@ -25,6 +25,14 @@ type Handler interface {
 	Closed(c *Conn, e CloseError)
 }
 
+// Ender is a Handler that wants to know of the end while Message still runs, which may be waiting for just that: Closed
+// is queued behind it, and the answer to the peer's close frame too.
+type Ender interface {
+	// Ending is called once, when either side has begun to end the connection while the executor is busy. It may be
+	// called from any goroutine and must not block.
+	Ending(c *Conn)
+}
+
 // Conn is one WebSocket connection. Its methods may be called from any goroutine.
 type Conn struct {
 	rt       *Runtime // these never change
@@ -110,11 +118,6 @@ func (c *Conn) Pending() int {
 	return c.out.bytes
 }
 
-// Ended reports whether either side has begun to end the connection, as far as it has been read. It is for a Handler
-// that waits on the executor: Closed is queued behind it, and the answer to the peer's close frame too.
-func (c *Conn) Ended() bool {
-	return c.out.has(stateEnding | stateCloseGot | stateLost | stateCut)
-}
 
 // Subprotocol is the one agreed in the handshake, or empty.
 func (c *Conn) Subprotocol() string { return c.protocol }

@@ -39,6 +39,7 @@ func (c *Conn) close(e CloseError, bits state) bool {
 		c.cut(e, 0)
 	}
 	c.resume() // what comes now is thrown away and needs no room
+	c.ending()
 	return true
 }
 
@@ -112,11 +113,24 @@ func (c *Conn) cut(e CloseError, bits state) {
 	o.mu.Unlock()
 	c.rt.wheel.clear(c, ioTimer)
 	c.link.cut()
+	c.ending()
 	c.end()
 	if c.in.abandon() {
 		c.settle(stateDelivered)
 	}
 	c.settle(0)
+}
+
+// ending tells a busy handler of the end, once. It must not be called with a lock held.
+func (c *Conn) ending() {
+	c.in.mu.Lock()
+	tell := c.in.busy && !c.in.told && !c.in.done
+	c.in.told = c.in.told || tell
+	c.in.mu.Unlock()
+	if e, ok := c.handler.(Ender); tell && ok {
+		defer c.rescue()
+		e.Ending(c)
+	}
 }
 
 // end queues the end for the executor, once.

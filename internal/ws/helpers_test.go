@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -165,6 +166,7 @@ type spy struct {
 	messages chan Message
 	ticks    chan time.Time
 	closed   chan CloseError
+	endings  atomic.Int32
 	on       func(*Conn, Message) // before the message is told, if not nil
 }
 
@@ -180,6 +182,7 @@ func (s *spy) Message(c *Conn, m Message) {
 }
 func (s *spy) Tick(*Conn)                   { s.ticks <- time.Now() }
 func (s *spy) Closed(_ *Conn, e CloseError) { s.closed <- e }
+func (s *spy) Ending(*Conn)                 { s.endings.Add(1) }
 
 func echo(c *Conn, m Message) { _ = c.Send(NewFrame(m.Binary, m.Data)) }
 

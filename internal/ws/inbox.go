@@ -19,6 +19,7 @@ type inbox struct {
 	busy    bool // there is an executor
 	paused  bool // reading waits for room
 	done    bool // nothing is taken any more
+	told    bool // the handler knows of the end
 }
 
 // abandon ends an inbox that was never started, and reports whether it did.

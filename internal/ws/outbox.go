@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// state is what has happened to a connection, as bits that are set once, but for the first three.
+// state is what has happened to a connection, as bits that are set once, but for the first four.
 type state uint32
 
 const (
 	stateQueued  state = 1 << iota // a shard or a writer has it, or will
 	stateBlocked                   // the link awaits that the peer takes octets
 	stateWatched                   // the I/O timer runs
+	stateWriting                   // a send that may block is under way
 
 	stateSlow      // what is pending shall go, but for the close frame
 	stateMute      // this side has closed: messages are not handed on
@@ -69,6 +70,19 @@ func (o *outbox) lost() (answering bool) {
 	defer o.mu.Unlock()
 	o.state |= stateLost
 	return o.state&(stateCloseGot|stateCloseSent|stateCut) == stateCloseGot
+}
+
+// burst is by how much the limits are stretched while the peer has not been found to be slow: frames that wait for a
+// shard to come round are not the peer's fault.
+const burst = 4
+
+// overfull reports whether n more octets are too many. A single frame never is. Called with mu held.
+func (o *outbox) overfull(n int, l *limits) bool {
+	octets, frames := l.outbox, l.frames()
+	if o.state&(stateBlocked|stateWriting) == 0 {
+		octets, frames = burst*octets, burst*frames
+	}
+	return len(o.queue) > 0 && (o.bytes+n > octets || len(o.queue) >= frames)
 }
 
 // append adds a frame. Called with mu held.

@@ -157,6 +157,33 @@ func TestOutboxGivesBackWhatItWasGiven(t *testing.T) {
 	}
 }
 
+// A publisher that was faster than the shards used to get its healthy receivers closed.
+func TestBurstIsNotThePeersFault(t *testing.T) {
+	t.Parallel()
+	l := Options{Outbox: 1000}.limits()
+	for _, c := range []struct {
+		state   state
+		pending int
+		want    bool
+	}{
+		{stateQueued, 900, false},
+		{stateQueued, 3900, false},
+		{stateQueued, 3901, true},
+		{stateBlocked, 900, false},
+		{stateBlocked, 901, true},
+		{stateQueued | stateWriting, 901, true},
+	} {
+		o := outbox{state: c.state}
+		o.append(&Frame{data: make([]byte, c.pending)})
+		if got := o.overfull(100, &l); got != c.want {
+			t.Errorf("state %b with %d octets pending: got %v, want %v", c.state, c.pending, got, c.want)
+		}
+	}
+	if o := (outbox{state: stateBlocked}); o.overfull(2000, &l) {
+		t.Error("got a single frame refused")
+	}
+}
+
 func TestTrimKeepsTheFrameThatHasBegunAndTheLast(t *testing.T) {
 	t.Parallel()
 	a, b, end := NewFrame(false, []byte("aaaa")), NewFrame(false, []byte("b")), newCloseFrame(4100, "")

@@ -101,6 +101,7 @@ func (c *Conn) fail(e CloseError) {
 // peerClosed answers the peer's close frame, behind the answers to what came before it.
 func (c *Conn) peerClosed(e CloseError) {
 	began, sent := c.out.gotClose()
+	c.ending()
 	switch {
 	case !began:
 		c.enqueue(job{fn: func() { c.close(e, 0) }})

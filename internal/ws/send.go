@@ -11,7 +11,7 @@ func (c *Conn) push(f *Frame) error {
 		o.mu.Unlock()
 		return ErrClosed
 	}
-	if len(o.queue) > 0 && (o.bytes+len(f.data) > c.limits.outbox || len(o.queue) >= c.limits.frames()) {
+	if o.overfull(len(f.data), c.limits) {
 		o.mu.Unlock()
 		c.tooSlow()
 		return ErrClosed
@@ -53,7 +53,7 @@ func (c *Conn) flush(s *sender) (again bool) {
 func (c *Conn) sent(n int, err error) (again bool) {
 	o := &c.out
 	o.mu.Lock()
-	o.state &^= stateBlocked
+	o.state &^= stateBlocked | stateWriting
 	o.state |= stateQueued
 	if err != nil && err != errWouldBlock { //nolint:errorlint // a private value that is never wrapped
 		o.mu.Unlock()
@@ -91,6 +91,7 @@ func (c *Conn) sent(n int, err error) (again bool) {
 // writing is called before a send that can block, so that the stall is measured from here.
 func (c *Conn) writing() {
 	c.out.mu.Lock()
+	c.out.state |= stateWriting
 	if c.out.state&stateDropping == 0 {
 		c.out.since = c.rt.now()
 	}
