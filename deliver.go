@@ -1,0 +1,146 @@
+package skein
+
+import (
+	"encoding/json"
+	"log/slog"
+
+	"github.com/skeinrt/skein/engine"
+	"github.com/skeinrt/skein/internal/wire"
+	"github.com/skeinrt/skein/internal/ws"
+)
+
+// deliver is the engine's sink and the one way out: encoded once for each codec, framed once, and the frame's pointer
+// put into the queue of each subscriber. It never waits for a client.
+func (s *Server) deliver(m engine.Message) {
+	for _, l := range s.listeners[m.Channel] {
+		l.hear(m.Data)
+	}
+	d := delivery{channel: m.Channel, data: m.Data}
+	if h := s.hooks[onDeliver]; len(h) > 0 && h.applies(m.Channel) {
+		s.deliverAsked(h, &d)
+		return
+	}
+	n := s.hub.Each(m.Channel, func(x *Session) { x.take(&d) })
+	s.counters.delivered.Add(uint64(n)) //nolint:gosec // a count
+}
+
+// deliverAsked delivers to each receiver what the OnDeliver hooks make of it. The receivers are collected first, so that
+// no lock is held while hooks run; who has left meanwhile gets nothing.
+func (s *Server) deliverAsked(h chain, d *delivery) {
+	receivers := make([]*Session, 0, s.hub.Count(d.channel))
+	s.hub.Each(d.channel, func(x *Session) { receivers = append(receivers, x) })
+	for _, x := range receivers {
+		e := Event{Session: x, Channel: d.channel, Data: d.data}
+		if err := h.ask(x.Context(), d.channel, &e); err != nil {
+			continue
+		}
+		mine := d
+		if !sameBytes(e.Data, d.data) {
+			mine = &delivery{channel: d.channel, data: e.Data}
+		}
+		if x.takeIfIn(mine) {
+			s.counters.delivered.Add(1)
+		}
+	}
+}
+
+// sameBytes reports whether a hook has left the data alone, by identity.
+func sameBytes(a, b json.RawMessage) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// take queues a delivery for the client.
+func (s *Session) take(d *delivery) {
+	if s.closed.Load() {
+		return
+	}
+	if s.out.collecting() && s.out.add(d.packet(s.codec)) {
+		return
+	}
+	if f := d.frame(s.codec); f != nil {
+		s.sendFrame(f)
+	}
+}
+
+// takeIfIn is take for a session that may have left the channel. The lock keeps leave from answering in between.
+func (s *Session) takeIfIn(d *delivery) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, in := s.state.channels[d.channel]; !in {
+		return false
+	}
+	s.take(d)
+	return true
+}
+
+// delivery is one message on its way out, with the forms it has been given so far.
+type delivery struct {
+	channel string
+	data    json.RawMessage
+	json    *ws.Frame
+	minbin  *ws.Frame
+	others  map[*codec]*ws.Frame // of plugins' codecs
+}
+
+func (d *delivery) packet(c *codec) []byte {
+	return c.wire.AppendPublish(make([]byte, 0, d.size()), d.channel, d.data)
+}
+
+// size is enough for the packet but for names that need escapes.
+func (d *delivery) size() int { return len(d.channel) + len(d.data) + 64 }
+
+func (d *delivery) frame(c *codec) *ws.Frame {
+	if c.driver != nil {
+		return d.otherFrame(c)
+	}
+	form := &d.json
+	if c.wire == wire.MinBin {
+		form = &d.minbin
+	}
+	if *form == nil {
+		*form = ws.NewFrameFunc(c.wire.Binary(), d.size(), func(dst []byte) []byte {
+			return c.wire.AppendPublish(dst, d.channel, d.data)
+		})
+	}
+	return *form
+}
+
+func (d *delivery) otherFrame(c *codec) *ws.Frame {
+	f, ok := d.others[c]
+	if !ok {
+		f, _ = c.frame(d.packet(c)) // a codec that cannot say it delivers nothing
+		if d.others == nil {
+			d.others = map[*codec]*ws.Frame{}
+		}
+		d.others[c] = f
+	}
+	return f
+}
+
+// sendFrame queues a frame. A client that is too slow has been closed by the connection, which is counted there.
+func (s *Session) sendFrame(f *ws.Frame) {
+	if err := s.conn.Send(f); err != nil {
+		s.closed.Store(true)
+	}
+}
+
+// send queues an encoded packet, batched where the session batches.
+func (s *Session) send(packet []byte) {
+	if s.out.collecting() && s.out.add(packet) {
+		return
+	}
+	s.sendNow(packet)
+}
+
+// sendNow queues an encoded packet ahead of what is being collected.
+func (s *Session) sendNow(packet []byte) {
+	if s.closed.Load() {
+		return
+	}
+	f, err := s.codec.frame(packet)
+	if err != nil {
+		s.warn("the codec cannot encode a packet", slog.Any("error", err))
+		return
+	}
+	s.sendFrame(f)
+}

@@ -1,0 +1,135 @@
+package skein
+
+import (
+	"encoding/json"
+
+	"github.com/skeinrt/skein/internal/wire"
+	"github.com/skeinrt/skein/internal/ws"
+)
+
+// receive handles one message on the session's executor.
+func (s *Session) receive(m ws.Message) {
+	if s.closed.Load() {
+		return
+	}
+	defer s.contain()
+	if s.codec == nil {
+		s.codec = s.endpoint.codecOf(m)
+	}
+	if s.endpoint.Inbound != nil && s.endpoint.Inbound(s.Context(), s, rawMessage(m)) != nil {
+		return
+	}
+	if s.isPong(m) {
+		s.pong()
+		return
+	}
+	data := m.Data
+	if d := s.codec.driver; d != nil {
+		var err error
+		if data, err = d.Decode(m.Binary, m.Data); err != nil {
+			data = nil // as malformed as text that is not JSON
+		}
+	}
+	for p := range s.codec.wire.Packets(data) {
+		if s.closed.Load() || !s.within(s.endpoint.Limits) {
+			return
+		}
+		s.dispatch(&p)
+	}
+}
+
+// contain ends the session, and nothing else, where our own code panics; hooks have their own recover.
+func (s *Session) contain() {
+	if v := recover(); v != nil {
+		s.closed.Store(true)
+		panic(v) // internal/ws counts it, logs it with its stack and closes the connection with 1011
+	}
+}
+
+// within reports whether the session keeps to its rate of packets; one that does not is closed.
+func (s *Session) within(l Limits) bool {
+	if l.Rate == 0 || s.rate.take(l.Rate, max(1, or(float64(l.Burst), l.Rate))) {
+		return true
+	}
+	s.server.counters.rateLimited.Add(1)
+	s.shut(CloseRate, "")
+	return false
+}
+
+// dispatch picks the method for a packet.
+func (s *Session) dispatch(p *wire.Packet) {
+	if p.Kind == wire.Handshake {
+		s.handshake(p)
+		return
+	}
+	if !s.open.Load() && !s.early(p) {
+		return
+	}
+	switch p.Kind {
+	case wire.Authenticate:
+		s.authenticate(p)
+	case wire.RemoveAuthToken:
+		s.forgetToken()
+	case wire.Subscribe:
+		s.subscribe(p)
+	case wire.Unsubscribe:
+		s.unsubscribe(p)
+	case wire.Publish:
+		s.publish(p)
+	case wire.Event, wire.SetAuthToken, wire.KickOut:
+		s.event(p) // names that mean something from server to client only are ordinary from client to server
+	case wire.Response:
+		s.answered(p)
+	case wire.Pong: // of a min-bin client up to 14; all others send it as text
+		s.answers(V1)
+		s.pong()
+	case wire.Disconnect:
+		s.recordFarewell(p)
+	case wire.Raw, wire.Empty, wire.Ping, wire.Handshake:
+		// No packet, or one that says nothing: ignored, as SocketCluster does.
+	}
+}
+
+// early reports whether a packet before the handshake is served, which only a lax endpoint does.
+func (s *Session) early(p *wire.Packet) bool {
+	if p.Kind == wire.Empty {
+		return false
+	}
+	if !s.endpoint.Lax {
+		s.shut(CloseBeforeHandshake, "")
+		return false
+	}
+	if p.Kind == wire.Subscribe {
+		s.fail(p.CID, invalidAction("Cannot subscribe socket to a channel before it has completed the handshake"))
+		return false
+	}
+	return true
+}
+
+// recordFarewell keeps the reason that clients up to 14 give before they close.
+func (s *Session) recordFarewell(p *wire.Packet) {
+	var said struct {
+		Code int    `json:"code"`
+		Data string `json:"data"`
+	}
+	if json.Unmarshal(p.Data, &said) == nil {
+		s.farewell = &closing{said.Code, said.Data}
+	}
+}
+
+// reply answers a call; data nil is undefined. A packet without a cid gets none.
+func (s *Session) reply(cid wire.Number, data json.RawMessage) {
+	if cid != nil {
+		s.send(s.codec.wire.AppendResult(nil, cid, data))
+	}
+}
+
+// fail answers a call with an error.
+func (s *Session) fail(cid wire.Number, err error) {
+	if cid != nil {
+		s.send(s.codec.wire.AppendFailure(nil, cid, errorJSON(err)))
+	}
+}
+
+// Nothing is the output of a procedure that replies without data.
+type Nothing struct{}

@@ -1,0 +1,219 @@
+package skein
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/skeinrt/skein/internal/ws"
+)
+
+// doorman counts WebSocket connections and lets in what the limits allow.
+type doorman struct {
+	limits ConnLimits
+
+	mu    sync.Mutex
+	total int
+	by    map[netip.Prefix]int
+	rate  bucket
+}
+
+func (l ConnLimits) withDefaults() ConnLimits {
+	l.Total = or(l.Total, openFileLimit()-2000)
+	if l.Total <= 0 {
+		l.Total = 1 << 20 // the system tells no limit, or one so low that it will speak for itself
+	}
+	l.PerAddress = or(l.PerAddress, 100)
+	return l
+}
+
+// enter counts a connection in, or says why not.
+func (d *doorman) enter(addr netip.Addr) (leave func(), err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.total >= d.limits.Total {
+		return nil, errors.New("too many connections")
+	}
+	if r := d.limits.PerSecond; r > 0 && !d.rate.take(r, max(1, r)) {
+		return nil, errors.New("too many connections a second")
+	}
+	place := neighbourhood(addr)
+	limited := d.limits.PerAddress > 0 && addr.IsValid() && !addr.IsLoopback()
+	if limited {
+		if d.by[place] >= d.limits.PerAddress {
+			return nil, errors.New("too many connections from your address")
+		}
+		if d.by == nil {
+			d.by = map[netip.Prefix]int{}
+		}
+		d.by[place]++
+	}
+	d.total++
+	return sync.OnceFunc(func() { d.leave(place, limited) }), nil
+}
+
+func (d *doorman) leave(place netip.Prefix, limited bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.total--
+	if !limited {
+		return
+	}
+	if d.by[place]--; d.by[place] == 0 {
+		delete(d.by, place)
+	}
+}
+
+// neighbourhood is what counts as one address: all of it, or an IPv6 /64, which one customer has.
+func neighbourhood(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() && !addr.Is4In6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // an invalid address has the invalid prefix
+	return p
+}
+
+// letIn decides about an upgrade request, before anything is allocated for its connection: is it one, may it come (the
+// question), is its origin allowed, is there room. It answers refusals itself. The caller owes a release.
+func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx context.Context) error, o origins) (release func(), ok bool) {
+	if !s.accepting() {
+		notRunning(w)
+		return nil, false
+	}
+	if !ws.IsUpgrade(r) {
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		plainError(w, http.StatusUpgradeRequired, "This path speaks WebSocket: connect with ws:// or wss://")
+		return nil, false
+	}
+	if err := ws.CheckUpgrade(r); err != nil {
+		err.Write(w)
+		return nil, false
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.timeouts.Hook)
+	defer cancel()
+	if err := question(ctx); err != nil {
+		s.counters.refusedUpgrades.Add(1)
+		err = refusal(err, "handshakeWS", "handshake")
+		plainError(w, statusOf(err, http.StatusUnauthorized), messageOf(err))
+		return nil, false
+	}
+	if !o.allow(r) {
+		s.refuseOrigin(w, r)
+		return nil, false
+	}
+	release, err := s.doorman.enter(s.ClientAddr(r))
+	if err != nil {
+		s.counters.refusedConns.Add(1)
+		w.Header().Set("Retry-After", "5")
+		plainError(w, http.StatusServiceUnavailable, err.Error())
+		return nil, false
+	}
+	return release, true
+}
+
+// statusOf is the HTTP status of a refusal.
+func statusOf(err error, fallback int) int {
+	if e, ok := errors.AsType[*Error](err); ok && e.Status != 0 {
+		return e.Status
+	}
+	return fallback
+}
+
+func messageOf(err error) string {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Message
+	}
+	return err.Error()
+}
+
+// plainError answers with one line of text and ends the connection, whose next octets may be WebSocket frames.
+func plainError(w http.ResponseWriter, status int, message string) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Connection", "close")
+	if status == http.StatusUpgradeRequired {
+		h.Set("Connection", "Upgrade, close")
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(message)) //nolint:gosec // plain text, with nosniff
+}
+
+// ClientAddr is the address that a request comes from: the peer's, or what a trusted proxy says it has forwarded for. It
+// is invalid where there is none, as in memory.
+func (s *Server) ClientAddr(r *http.Request) netip.Addr {
+	peer := parseAddress(r.RemoteAddr)
+	forwarded := headerTokens(r.Header.Values("X-Forwarded-For"))
+	for i := len(forwarded) - 1; i >= 0 && s.trusts(peer); i-- {
+		next := parseAddress(forwarded[i])
+		if !next.IsValid() {
+			break
+		}
+		peer = next
+	}
+	return peer
+}
+
+func (s *Server) trusts(addr netip.Addr) bool {
+	for _, p := range s.options.Proxies {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// address is ClientAddr as text, with the port where it is the peer's own.
+func (s *Server) address(r *http.Request) string {
+	if len(s.options.Proxies) == 0 {
+		return r.RemoteAddr
+	}
+	addr := s.ClientAddr(r)
+	if peer := parseAddress(r.RemoteAddr); !addr.IsValid() || addr == peer {
+		return r.RemoteAddr
+	}
+	return addr.String()
+}
+
+func parseAddress(s string) netip.Addr {
+	if host, _, err := net.SplitHostPort(s); err == nil {
+		s = host
+	}
+	addr, _ := netip.ParseAddr(s) // in-memory connections have none
+	return addr.Unmap().WithZone("")
+}
+
+// headerTokens splits the comma-separated values of a header.
+func headerTokens(values []string) []string {
+	var tokens []string
+	for _, v := range values {
+		for t := range strings.SplitSeq(v, ",") {
+			if t = strings.TrimSpace(t); t != "" {
+				tokens = append(tokens, t)
+			}
+		}
+	}
+	return tokens
+}
+
+// attrQuoted is an attribute of a client's string: logs are cut at 256 octets, and slog quotes them.
+func attrQuoted(key, value string) slog.Attr { return slog.String(key, cut(value, 256)) }
+
+// cut shortens s to at most n bytes, on a rune boundary.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

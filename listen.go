@@ -1,0 +1,124 @@
+package skein
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Run starts the server, listens on Options.Addr until ctx is done, and shuts down.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", s.options.Addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen on %s: %w", s.options.Addr, err), s.shutdownIn(context.WithoutCancel(ctx)))
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+	}
+	return errors.Join(err, s.shutdownIn(context.WithoutCancel(ctx)))
+}
+
+func (s *Server) shutdownIn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeouts.Stop)
+	defer cancel()
+	return s.Shutdown(ctx)
+}
+
+// Serve accepts connections from l until Shutdown, and then returns nil. Several listeners may be served at once. With
+// Options.TLS it speaks TLS.
+func (s *Server) Serve(l net.Listener) error {
+	if s.options.TLS != nil {
+		config := s.options.TLS.Clone()
+		config.NextProtos = []string{"http/1.1"} // WebSocket needs the connection to itself
+		l = tls.NewListener(l, config)
+	}
+	h := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: s.timeouts.Header,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	s.mu.Lock()
+	if s.phase != running {
+		s.mu.Unlock()
+		return errors.Join(ErrStopped, l.Close())
+	}
+	s.servers[h] = l.Addr()
+	s.mu.Unlock()
+	err := h.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+}
+
+// Addr is the address of a listener that is served, or nil.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, addr := range s.servers {
+		return addr
+	}
+	return nil
+}
+
+const (
+	maxHeader = 16*kib - 4*kib // net/http adds 4 KiB of its own
+	maxFields = 100
+	maxURI    = 8 * kib
+)
+
+// ServeHTTP serves one request, in a program that has its own listener. Before Start and after Shutdown it answers
+// 503; while the server shuts down, upgrades are. Upgrades need a connection that can be hijacked: HTTP/1.1.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	mux := s.mux.Load()
+	if mux == nil {
+		notRunning(w)
+		return
+	}
+	if len(r.RequestURI) > maxURI {
+		plainError(w, http.StatusRequestURITooLong, "The URI is too long")
+		return
+	}
+	n := 0
+	for _, values := range r.Header {
+		n += len(values)
+	}
+	if n > maxFields {
+		plainError(w, http.StatusRequestHeaderFieldsTooLarge, "The request has too many headers")
+		return
+	}
+	mux.ServeHTTP(w, r)
+}
+
+func notRunning(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	plainError(w, http.StatusServiceUnavailable, "The server is not running")
+}
+
+// accepting reports whether new connections are let in.
+func (s *Server) accepting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase == running
+}
+
+// serving reports whether publications are taken: from the moment the engine stands until it is closed.
+func (s *Server) serving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase == starting || s.phase == running || s.phase == draining
+}

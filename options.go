@@ -1,0 +1,195 @@
+package skein
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/skeinrt/skein/auth"
+	"github.com/skeinrt/skein/engine"
+)
+
+// Options of a Server. The zero value works.
+type Options struct {
+	// Addr is where Run listens. "" is 127.0.0.1:8000.
+	Addr string
+	// Node is the name of this node, unique in its cluster. "" is a random one.
+	Node string
+	// Endpoints are the paths that speak SocketCluster. None means one at /socketcluster/ that finds out protocol and
+	// codec for each connection.
+	Endpoints []Endpoint
+	// Engine carries messages between nodes. nil is engine.NewMemory().
+	Engine engine.Engine
+	// EngineName chooses an engine that a plugin provides, instead of Engine.
+	EngineName string
+	// Tokens signs and verifies tokens where an endpoint has none of its own. nil is HS256 with a random key:
+	// tokens then end with the process.
+	Tokens *auth.Tokens
+	// Origins lists the web origins that may connect, in SocketCluster's syntax (host:port, host:*, *:port, *:*, and
+	// *.host for subdomains). nil allows the server's own host, and clients that send no Origin.
+	Origins []string
+	// Limits bound one connection where its endpoint says nothing else.
+	Limits Limits
+	// Conns bounds connections before anything is allocated for them.
+	Conns ConnLimits
+	// Timeouts bound the phases of the server's life and the slow hooks.
+	Timeouts Timeouts
+	// TLS makes Run serve TLS.
+	TLS *tls.Config
+	// Proxies are the peers whose X-Forwarded-For is believed.
+	Proxies []netip.Prefix
+	// Logger gets what operators must know. nil discards it.
+	Logger *slog.Logger
+}
+
+// Protocol is a generation of SocketCluster's ping: the only thing in which the two differ on the wire.
+type Protocol uint8
+
+// Protocols of an Endpoint.
+const (
+	Detect Protocol = iota // both pings are sent until the client has answered one
+	V1                     // "#1" and "#2": clients up to 14
+	V2                     // empty frames: clients from 15 on
+)
+
+// Endpoint is one path that speaks SocketCluster. Endpoints of a server share channels and procedures.
+type Endpoint struct {
+	// Path of the upgrade request, matched exactly. "" is /socketcluster/.
+	Path string
+	// Protocol is the generation; the zero value detects it.
+	Protocol Protocol
+	// Codec is "json", "minbin", one that a plugin provides, or "" to detect JSON and min-bin by the first frame.
+	Codec string
+	// Ping is how silence is found out.
+	Ping Ping
+	// HandshakeTimeout closes connections that do not send #handshake. 0 is 10 s.
+	HandshakeTimeout time.Duration
+	// CallTimeout ends calls to the client that are not answered. 0 is 10 s.
+	CallTimeout time.Duration
+	// Limits of a connection. Zero fields take the server's.
+	Limits Limits
+	// Tokens of this endpoint. nil is the server's.
+	Tokens *auth.Tokens
+	// AuthScheme names a scheme of a plugin that verifies and signs instead of Tokens.
+	AuthScheme string
+	// Origins of this endpoint. nil is the server's.
+	Origins []string
+	// Lax serves packets that come before the handshake instead of closing with CloseBeforeHandshake.
+	Lax bool
+	// Batch collects what is sent after the handshake into arrays. Zero sends at once.
+	Batch Batch
+	// NoPublish refuses publications of clients.
+	NoPublish bool
+	// Compression accepts permessage-deflate. It costs memory and CPU for each message.
+	Compression bool
+	// AnswerUnknown answers a call of an unknown procedure with an error at once, where SocketCluster lets it time out.
+	AnswerUnknown bool
+	// Inbound sees every message before it is decoded. An error drops the message.
+	Inbound func(ctx context.Context, s *Session, m RawMessage) error
+}
+
+// Ping is how an endpoint finds out that a client is gone.
+type Ping struct {
+	// Interval between pings. 0 is 8 s. It must be shorter than Timeout.
+	Interval time.Duration
+	// Timeout after which a silent client is closed with ClosePongTimeout; clients use it in the other direction.
+	// 0 is 30 s.
+	Timeout time.Duration
+	// Off sends no pings and closes nobody; clients need the same setting.
+	Off bool
+}
+
+// Batch is how long and how often outgoing packets are collected into arrays.
+type Batch struct {
+	// Duration after the handshake for which packets are collected. 0 is never.
+	Duration time.Duration
+	// Interval between the arrays. 0 is 50 ms.
+	Interval time.Duration
+}
+
+// Limits bound what one connection may cost.
+type Limits struct {
+	// MaxMessage is the largest message in bytes, after inflating; beyond it the connection is closed with 1009.
+	// 0 is 1 MiB.
+	MaxMessage int
+	// Inbox is how many received bytes wait to be handled before reading stops. 0 is 1 MiB.
+	Inbox int
+	// Outbox is how many bytes wait for a slow client before it is closed with CloseSlow: for one that does not take what
+	// it is sent; in a burst that the server itself has not sent yet it is four times as many. 0 is 1 MiB.
+	Outbox int
+	// Channels is how many channels a session may subscribe to. 0 is no limit.
+	Channels int
+	// Calls is how many procedures a session may have running; further ones wait. 0 is 1,024.
+	Calls int
+	// ChannelName is the longest channel name in bytes. 0 is 8 KiB.
+	ChannelName int
+	// Stall is how long a send may make no progress before the client is closed with CloseSlow. 0 is 10 s.
+	Stall time.Duration
+	// Rate is how many packets a second a session may send before it is closed with CloseRate. 0 is no limit.
+	Rate float64
+	// Burst is how many packets may come at once where there is a Rate. 0 is one second's worth.
+	Burst int
+}
+
+// ConnLimits bound connections; beyond them an upgrade is answered with 503 and Retry-After.
+type ConnLimits struct {
+	// Total open WebSocket connections. 0 is the limit of open files less 2,000, where the system tells it.
+	Total int
+	// PerAddress is how many one address may open (IPv6: one /64); loopback is not limited. 0 is 100, negative is no limit.
+	PerAddress int
+	// PerSecond is how many upgrades a second are accepted. 0 is no limit.
+	PerSecond float64
+}
+
+// Timeouts bound the phases of the server's life and the hooks that may be slow.
+type Timeouts struct {
+	// Start of the engine and of each plugin. 0 is 30 s.
+	Start time.Duration
+	// Stop of each plugin and of the engine, and how long Run waits for connections to end. 0 is 10 s.
+	Stop time.Duration
+	// Hook is the deadline of the handshake, authenticate and call hooks. 0 is 10 s.
+	Hook time.Duration
+	// Header is how long a request's header may take. 0 is 5 s.
+	Header time.Duration
+}
+
+const (
+	defaultAddr = "127.0.0.1:8000"
+	defaultPath = "/socketcluster/"
+	kib         = 1 << 10
+	mib         = 1 << 20
+)
+
+// or returns v, or fallback where v is zero.
+func or[T comparable](v, fallback T) T {
+	var zero T
+	if v == zero {
+		return fallback
+	}
+	return v
+}
+
+func (l Limits) over(base Limits) Limits {
+	return Limits{
+		MaxMessage:  or(l.MaxMessage, or(base.MaxMessage, mib)),
+		Inbox:       or(l.Inbox, or(base.Inbox, mib)),
+		Outbox:      or(l.Outbox, or(base.Outbox, mib)),
+		Channels:    or(l.Channels, base.Channels),
+		Calls:       or(l.Calls, or(base.Calls, kib)),
+		ChannelName: or(l.ChannelName, or(base.ChannelName, 8*kib)),
+		Stall:       or(l.Stall, or(base.Stall, 10*time.Second)),
+		Rate:        or(l.Rate, base.Rate),
+		Burst:       or(l.Burst, base.Burst),
+	}
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	return Timeouts{
+		Start:  or(t.Start, 30*time.Second),
+		Stop:   or(t.Stop, 10*time.Second),
+		Hook:   or(t.Hook, 10*time.Second),
+		Header: or(t.Header, 5*time.Second),
+	}
+}

@@ -1,0 +1,74 @@
+package skein
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skeinrt/skein/internal/ws"
+)
+
+// outbox collects packets into arrays while a session batches.
+type outbox struct {
+	on      atomic.Bool
+	mu      sync.Mutex
+	packets [][]byte
+	size    int
+}
+
+func (o *outbox) collecting() bool { return o.on.Load() }
+
+// add keeps a packet for the next array and reports whether it did; it does not when batching has just ended.
+func (o *outbox) add(packet []byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.on.Load() {
+		return false
+	}
+	o.packets = append(o.packets, packet)
+	o.size += len(packet)
+	return true
+}
+
+// batchHandshake starts batching after the handshake, where the endpoint says so.
+func (s *Session) batchHandshake(b Batch) {
+	if b.Duration > 0 {
+		s.StartBatching()
+		s.arm(&s.clock.unbatch, time.Now().Add(b.Duration))
+	}
+}
+
+// flush sends what has been collected as one array, and ends the batching where stop says so. The lock is held until
+// the array is queued, so that nothing overtakes it.
+func (o *outbox) flush(s *Session, stop bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.packets) > 0 {
+		size := o.size + len(o.packets) + 16
+		if s.codec.driver == nil {
+			s.sendFrame(ws.NewFrameFunc(s.codec.wire.Binary(), size, func(dst []byte) []byte {
+				return s.codec.wire.AppendBatch(dst, o.packets)
+			}))
+		} else if f, err := s.codec.frame(s.codec.wire.AppendBatch(nil, o.packets)); err == nil {
+			s.sendFrame(f)
+		}
+	}
+	o.packets, o.size = nil, 0
+	if stop {
+		o.on.Store(false)
+	}
+}
+
+// StartBatching collects what is sent to the client and sends it as one array at each Batch.Interval, until
+// StopBatching. It costs latency and saves frames.
+func (s *Session) StartBatching() {
+	if s.Open() && s.out.on.CompareAndSwap(false, true) {
+		s.arm(&s.clock.flush, time.Now().Add(s.endpoint.Batch.Interval))
+	}
+}
+
+// StopBatching sends what has been collected, and everything at once from then on.
+func (s *Session) StopBatching() {
+	s.disarm(&s.clock.flush)
+	s.out.flush(s, true)
+}

@@ -1,0 +1,348 @@
+package skein
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/skeinrt/skein/internal/ws"
+)
+
+// RawMessage is a message of a WebSocket that does not speak SocketCluster.
+type RawMessage struct {
+	// Binary reports whether it came in binary frames.
+	Binary bool
+	// Raw is the message as it came.
+	Raw []byte
+	// Data is the message as JSON: JSON text as it is, other text as a string, and binary as
+	// {"base64":true,"data":"…"}, which is SocketCluster's form.
+	Data json.RawMessage
+}
+
+// RawOptions are of a raw endpoint. The zero value takes what the server's options say.
+type RawOptions struct {
+	// Limits of a connection.
+	Limits Limits
+	// Origins that may connect. nil is the server's.
+	Origins []string
+	// Compression accepts permessage-deflate.
+	Compression bool
+	// Protocols are the subprotocols that the endpoint speaks, the preferred one first. One that ends with "*" is a
+	// prefix, as for tokens that browsers can only send there; what the client has offered is agreed on.
+	Protocols []string
+	// Authorize decides about a request; nil lets everybody in. An error refuses with its Status, or 401. The token is
+	// the connection's Token.
+	Authorize func(ctx context.Context, r *http.Request) (*Token, error)
+}
+
+// rawEndpoint is a path with what serves its connections.
+type rawEndpoint struct {
+	RawOptions
+	host     *Host
+	origins  origins
+	patterns []pattern
+	start    func(c *RawConn) ws.Handler
+}
+
+// HandleWS serves a raw WebSocket endpoint below the plugin's prefix. serve is called in a goroutine of its own for each
+// connection, which is closed when it returns: with 1000, or with 1011 where it returns an error.
+func (h *Host) HandleWS(path string, serve func(c *RawConn) error, o ...RawOptions) {
+	h.addRaw(path, o, func(c *RawConn) ws.Handler {
+		c.queue = make(chan RawMessage)
+		h.server.life.tasks.Go(func() { c.run(serve) })
+		return (*queued)(c)
+	})
+}
+
+// HandleMessages serves an endpoint of decoded messages: fn's value is the reply, as JSON text, and Nothing is none. An
+// error is answered as {"error":{…}}. A connection's messages are handled one at a time, in order, and cost no
+// goroutine. The same function answers POST requests to the path.
+func HandleMessages[I, O any](h *Host, path string, fn func(ctx context.Context, in I) (O, error), o ...RawOptions) {
+	h.addRaw(path, o, func(c *RawConn) ws.Handler {
+		return &answering{conn: c, fn: func(m RawMessage) (json.RawMessage, error) {
+			in, err := fromJSON[I](m.Data)
+			if err != nil {
+				return nil, err
+			}
+			out, err := fn(c.ctx, in)
+			if err != nil {
+				return nil, err
+			}
+			return toJSON(out)
+		}}
+	})
+	Operation(h, "POST "+path, fn)
+}
+
+func (h *Host) addRaw(path string, o []RawOptions, start func(c *RawConn) ws.Handler) {
+	e := &rawEndpoint{host: h, start: start}
+	if len(o) > 0 {
+		e.RawOptions = o[0]
+	}
+	h.register("endpoint "+path, func() (err error) {
+		if len(o) > 1 {
+			return fmt.Errorf("at most one RawOptions, not %d", len(o))
+		}
+		e.Limits = e.Limits.over(h.server.options.Limits)
+		if e.Origins == nil {
+			e.Origins = h.server.options.Origins
+		}
+		for _, text := range e.Protocols {
+			p, err := parsePattern(text)
+			if err != nil {
+				return fmt.Errorf("the subprotocol %q: %w", text, err)
+			}
+			e.patterns = append(e.patterns, p)
+		}
+		e.origins, err = parseOrigins(e.Origins)
+		return err
+	})
+	h.addRoute("GET "+path, kindWebSocket, e)
+}
+
+// ServeHTTP upgrades a request to a raw connection.
+func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := e.host.server
+	var token *Token
+	release, ok := s.letIn(w, r, func(ctx context.Context) (err error) {
+		if err := s.hooks[onUpgrade].ask(ctx, "", &Event{Request: r}); err != nil {
+			return err
+		}
+		if e.Authorize != nil {
+			token, err = e.Authorize(ctx, r)
+		}
+		return err
+	}, e.origins)
+	if !ok {
+		return
+	}
+	conn, err := s.runtime.Accept(w, r, ws.Options{
+		MaxMessage: e.Limits.MaxMessage, Inbox: e.Limits.Inbox, Outbox: e.Limits.Outbox, Stall: e.Limits.Stall,
+		SlowCode: CloseSlow, Compression: e.Compression, Protocols: e.spoken(r),
+	})
+	if err != nil {
+		release()
+		return
+	}
+	ctx, cancel := context.WithCancelCause(s.life.ctx)
+	c := &RawConn{
+		server: s, host: e.host, conn: conn, ctx: ctx, cancel: cancel, token: token, release: release,
+		request: r.WithContext(ctx), //nolint:contextcheck // the request's own context ends with the upgrade
+	}
+	s.keepRaw(conn, true)
+	conn.Start(e.start(c))
+}
+
+// spoken lists the subprotocols to choose from: those that the client has offered and a pattern allows.
+func (e *rawEndpoint) spoken(r *http.Request) []string {
+	var list []string
+	for _, p := range e.patterns {
+		for _, offered := range headerTokens(r.Header.Values("Sec-WebSocket-Protocol")) {
+			if p.matches(offered) {
+				list = append(list, offered)
+			}
+		}
+	}
+	return list
+}
+
+// keepRaw notes raw connections, for Shutdown.
+func (s *Server) keepRaw(c *ws.Conn, there bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if there {
+		s.raws[c] = struct{}{}
+	} else {
+		delete(s.raws, c)
+	}
+}
+
+// RawConn is a WebSocket connection that does not speak SocketCluster. Its sending methods may be called from any
+// goroutine and never wait for the client.
+type RawConn struct {
+	server  *Server
+	host    *Host
+	conn    *ws.Conn
+	request *http.Request
+	ctx     context.Context //nolint:containedctx // the connection's own lifetime
+	cancel  context.CancelCauseFunc
+	token   *Token
+	release func()
+	queue   chan RawMessage // of HandleWS: closed at the end
+	grace   atomic.Pointer[time.Timer]
+	end     atomic.Pointer[ws.CloseError] // set before the queue is closed
+	taking  atomic.Bool                   // serve is in Messages
+}
+
+// Messages yields what the client sends until the connection ends. A message is valid until the next one. While it is
+// handled nothing more is read than Limits.Inbox.
+func (c *RawConn) Messages() iter.Seq[RawMessage] {
+	return func(yield func(RawMessage) bool) {
+		c.taking.Store(true)
+		defer c.taken()
+		for m := range c.queue {
+			if !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// taken is called when serve leaves Messages: the context of a connection that has ended meanwhile ends now.
+func (c *RawConn) taken() {
+	c.taking.Store(false)
+	if c.end.Load() == nil {
+		return
+	}
+	if t := c.grace.Load(); t != nil {
+		t.Stop()
+	}
+	c.over()
+}
+
+// Err is why the connection has ended: nil for the clean ends 1000, 1001 and 1005, and while it is open.
+func (c *RawConn) Err() error {
+	end, ok := errors.AsType[ws.CloseError](context.Cause(c.ctx))
+	if !ok || slices.Contains([]int{CloseNormal, CloseGoingAway, CloseNoStatus}, end.Code) {
+		return nil
+	}
+	return end
+}
+
+// Context ends with the connection.
+func (c *RawConn) Context() context.Context { return c.ctx }
+
+// Request is the upgrade request.
+func (c *RawConn) Request() *http.Request { return c.request }
+
+// RemoteAddr is the client's address, behind trusted proxies the forwarded one.
+func (c *RawConn) RemoteAddr() string { return c.server.address(c.request) }
+
+// Token is what RawOptions.Authorize has returned.
+func (c *RawConn) Token() *Token { return c.token }
+
+// Subprotocol is the one agreed on, or "".
+func (c *RawConn) Subprotocol() string { return c.conn.Subprotocol() }
+
+// Send sends a text message. data is copied. The error says that the connection is closed.
+func (c *RawConn) Send(data []byte) error { return c.conn.Send(ws.NewFrame(false, data)) }
+
+// SendBinary sends a binary message. data is copied.
+func (c *RawConn) SendBinary(data []byte) error { return c.conn.Send(ws.NewFrame(true, data)) }
+
+// SendJSON sends v as JSON text.
+func (c *RawConn) SendJSON(v any) error {
+	b, err := toJSON(v)
+	if err != nil {
+		return err
+	}
+	return c.Send(b)
+}
+
+// Close closes the connection behind what has been sent. The reason is cut to 123 bytes.
+func (c *RawConn) Close(code int, reason string) { c.conn.Close(code, reason) }
+
+// run serves one connection of HandleWS.
+func (c *RawConn) run(serve func(c *RawConn) error) {
+	if err := c.serve(serve); err != nil && c.ctx.Err() == nil {
+		c.host.log.WarnContext(c.ctx, "a raw connection ended with an error", attrQuoted("error", err.Error()))
+		c.Close(1011, messageOf(err))
+	}
+	c.Close(CloseNormal, "")
+	for range c.queue {
+		continue // what came too late
+	}
+}
+
+func (c *RawConn) serve(serve func(c *RawConn) error) (err error) {
+	defer c.host.recovered(c.ctx, &err)
+	return serve(c)
+}
+
+// ending ends the context of a serve that takes no messages, as one that only sends, behind which Closed would wait.
+func (c *RawConn) ending() {
+	c.grace.Store(time.AfterFunc(endGrace, func() {
+		if !c.taking.Load() {
+			c.cancel(ws.CloseError{Code: CloseAbnormal})
+		}
+	}))
+}
+
+// finish is the end of the connection. The context stays for a moment where serve is busy with the last message.
+func (c *RawConn) finish(e ws.CloseError) {
+	c.end.Store(&e)
+	old := c.grace.Load()
+	if c.taking.Load() {
+		c.grace.Store(time.AfterFunc(endGrace, c.over))
+	} else {
+		c.over()
+	}
+	if old != nil {
+		old.Stop()
+	}
+	c.server.keepRaw(c.conn, false)
+	c.release()
+}
+
+// over ends the context with what has ended the connection.
+func (c *RawConn) over() { c.cancel(*c.end.Load()) }
+
+// queued is a RawConn of HandleWS as its connection sees it.
+type queued RawConn
+
+// Message waits until the message is taken: that is what stops the reading.
+func (q *queued) Message(_ *ws.Conn, m ws.Message) {
+	select {
+	case q.queue <- rawMessage(m):
+	case <-q.ctx.Done(): // serve takes no messages, and its client has gone
+	}
+}
+
+// Ending is told when messages still wait.
+func (q *queued) Ending(*ws.Conn) { (*RawConn)(q).ending() }
+
+// Tick is not used.
+func (q *queued) Tick(*ws.Conn) {}
+
+// Closed ends Messages.
+func (q *queued) Closed(_ *ws.Conn, e ws.CloseError) {
+	(*RawConn)(q).finish(e)
+	close(q.queue)
+}
+
+// answering is a connection of HandleMessages.
+type answering struct {
+	conn *RawConn
+	fn   func(m RawMessage) (json.RawMessage, error)
+}
+
+// Message handles one message on the executor and replies.
+func (a *answering) Message(_ *ws.Conn, m ws.Message) {
+	out, err := a.answer(rawMessage(m))
+	if err != nil {
+		out = append(append([]byte(`{"error":`), errorJSON(err)...), '}')
+	}
+	if out != nil {
+		_ = a.conn.Send(out) // the connection has ended, and Closed follows
+	}
+}
+
+func (a *answering) answer(m RawMessage) (out json.RawMessage, err error) {
+	defer a.conn.host.recovered(a.conn.ctx, &err)
+	return a.fn(m)
+}
+
+// Tick is not used.
+func (a *answering) Tick(*ws.Conn) {}
+
+// Ending is told when a message is still handled.
+func (a *answering) Ending(*ws.Conn) { a.conn.ending() }
+
+// Closed ends the connection.
+func (a *answering) Closed(_ *ws.Conn, e ws.CloseError) { a.conn.finish(e) }

@@ -1,0 +1,297 @@
+package skein
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skeinrt/skein/internal/wire"
+	"github.com/skeinrt/skein/internal/ws"
+)
+
+// Session is one connected client on this node. Its methods may be called from any goroutine; none waits for the
+// client, except Call, and SetToken and RemoveToken where they confirm.
+type Session struct {
+	server   *Server // never changes, as the next four
+	endpoint *endpoint
+	conn     *ws.Conn
+	id       string
+	visitor  visitor
+
+	// Of the executor.
+	codec     *codec        // set before the session opens, then only read
+	request   *http.Request // until the handshake is over
+	rate      bucket
+	farewell  *closing // what a legacy client said in #disconnect
+	handshook bool     // #handshake has come
+
+	open     atomic.Bool   // the handshake is complete
+	closed   atomic.Bool   // nothing more is handled
+	protocol atomic.Uint32 // a Protocol; Detect until the client has answered a ping
+	clock    clock         // of the timer wheel, armed by the executor
+	out      outbox        // own lock
+
+	mu    sync.Mutex // guards state; taken before a connection's lock, never around a hook or the engine
+	state state
+}
+
+// state is what other goroutines may ask for and change.
+type state struct {
+	token    *Token
+	channels map[string]bool // true: held; false: the engine is still joining
+	calls    map[uint64]chan<- answer
+	lastCall uint64
+	values   map[any]any
+	ctx      context.Context //nolint:containedctx // the session's own lifetime, made when first asked for
+	cancel   context.CancelCauseFunc
+	running  int // procedures
+	waiting  chan struct{}
+	grace    *time.Timer // runs from the connection's end while the executor is busy
+}
+
+// visitor is what is kept of the upgrade request.
+type visitor struct {
+	address string
+	query   string
+	release func()
+}
+
+type closing struct {
+	code   int
+	reason string
+}
+
+// receiver is a Session as its connection sees it.
+type receiver Session
+
+// Message handles one WebSocket message on the executor.
+func (r *receiver) Message(_ *ws.Conn, m ws.Message) { (*Session)(r).receive(m) }
+
+// Tick is the wheel's.
+func (r *receiver) Tick(*ws.Conn) { (*Session)(r).tick() }
+
+// Ending ends the session's context in time for what the executor is busy with, such as a hook, to hear of it.
+func (r *receiver) Ending(*ws.Conn) {
+	s := (*Session)(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.context()
+	s.state.grace = time.AfterFunc(endGrace, func() { s.state.cancel(errClosed) })
+}
+
+// endGrace is how long what a client has sent before it went may be handled as if it were still there.
+const endGrace = 5 * time.Second
+
+// Closed is the last thing on the executor.
+func (r *receiver) Closed(_ *ws.Conn, e ws.CloseError) { (*Session)(r).finish(e) }
+
+// ID is unique among all sessions of all nodes, and new at each connection.
+func (s *Session) ID() string { return s.id }
+
+// Endpoint is the path that the client has connected to.
+func (s *Session) Endpoint() string { return s.endpoint.Path }
+
+// RemoteAddr is the client's address, behind trusted proxies the forwarded one.
+func (s *Session) RemoteAddr() string { return s.visitor.address }
+
+// Query returns the parameters of the upgrade request.
+func (s *Session) Query() url.Values {
+	q, _ := url.ParseQuery(s.visitor.query) // what can be read of it, as net/http does
+	return q
+}
+
+// Open reports whether the handshake is complete and the connection not closed.
+func (s *Session) Open() bool { return s.open.Load() && !s.closed.Load() }
+
+// Context ends with the session.
+func (s *Session) Context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.context()
+}
+
+// context is Context under the lock.
+func (s *Session) context() context.Context {
+	if s.state.ctx == nil {
+		s.state.ctx, s.state.cancel = context.WithCancelCause(s.background()) //nolint:fatcontext // made once
+	}
+	if s.closed.Load() {
+		s.state.cancel(errClosed)
+	}
+	return s.state.ctx
+}
+
+type sessionKey struct{}
+
+// FromContext returns the session whose hook or procedure the context belongs to, or nil.
+func FromContext(ctx context.Context) *Session {
+	s, _ := ctx.Value(sessionKey{}).(*Session)
+	return s
+}
+
+// Token is the client's verified token, or nil where it is not authenticated. It is not to be changed.
+func (s *Session) Token() *Token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.token
+}
+
+// Channels lists what the session is subscribed to, sorted.
+func (s *Session) Channels() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.state.channels))
+}
+
+// Set keeps a value with the session, for plugins. Keys are of a type of the plugin's own, as in a context.
+func (s *Session) Set(key, value any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.values == nil {
+		s.state.values = map[any]any{}
+	}
+	s.state.values[key] = value
+}
+
+// Value returns what Set has kept, or nil.
+func (s *Session) Value(key any) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.values[key]
+}
+
+// Transmit sends an event that is not answered. data is JSON text, or nil for undefined. It fails when the session is
+// not open.
+func (s *Session) Transmit(event string, data json.RawMessage) error {
+	if !s.Open() {
+		return errClosed
+	}
+	s.send(s.codec.wire.AppendEvent(nil, event, data, 0))
+	return nil
+}
+
+// Disconnect closes the connection behind what has been sent. code 0 is CloseNormal; from 4500 up the client stays
+// away. The reason is cut to 123 bytes.
+func (s *Session) Disconnect(code int, reason string) {
+	s.shut(or(code, CloseNormal), reason)
+}
+
+// Terminate cuts the connection without a close frame.
+func (s *Session) Terminate() {
+	s.closed.Store(true)
+	s.conn.Terminate()
+}
+
+// shut closes the connection; nothing that comes or is delivered after it is handled.
+func (s *Session) shut(code int, reason string) {
+	if s.out.collecting() {
+		s.out.flush(s, true)
+	}
+	s.closed.Store(true)
+	s.conn.Close(code, reason)
+}
+
+// finish ends the session: it runs once, behind the last message.
+func (s *Session) finish(e ws.CloseError) {
+	s.closed.Store(true)
+	opened := s.open.Load()
+	s.server.forget(s, opened)
+	s.mu.Lock()
+	calls, cancel, grace := s.state.calls, s.state.cancel, s.state.grace
+	s.state.calls = nil
+	s.mu.Unlock()
+	if grace != nil {
+		grace.Stop()
+	}
+	if e.Local && e.Code == CloseSlow {
+		s.server.counters.slow.Add(1)
+	}
+	end := closing{e.Code, e.Reason}
+	if s.farewell != nil && e.Reason == "" && e.Code == s.farewell.code {
+		end = *s.farewell
+	}
+	for _, call := range calls {
+		call <- answer{err: badConnection(end)}
+	}
+	if cancel != nil {
+		cancel(errClosed)
+	}
+	if h := s.server.hooks[onDisconnect]; len(h) > 0 {
+		h.tell(s.background(), "", &Event{Session: s, Code: end.code, Reason: end.reason, Opened: opened})
+	}
+	s.leaveAll()
+	s.visitor.release()
+}
+
+// background is a context for what outlives the session by a moment.
+func (s *Session) background() context.Context {
+	return context.WithValue(s.server.life.ctx, sessionKey{}, s)
+}
+
+var errClosed = errors.New("the session is not open")
+
+// remember makes an opened session known to the server.
+func (s *Server) remember(x *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[x.id] = x
+}
+
+func (s *Server) forget(x *Session, opened bool) {
+	x.endpoint.count(opened, -1)
+	s.counters.closed.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, x.id)
+}
+
+func (s *Session) warn(msg string, attrs ...slog.Attr) {
+	s.server.log.LogAttrs(s.server.life.ctx, slog.LevelWarn, msg, append(attrs, slog.String("session", s.id))...) //nolint:sloglint // constant at each caller
+}
+
+// bucket lets rate tokens a second through, at most burst at once. It is not safe for concurrent use.
+type bucket struct {
+	left float64
+	last time.Time
+}
+
+func (b *bucket) take(rate, burst float64) bool {
+	now := time.Now()
+	if b.last.IsZero() {
+		b.left = burst
+	} else {
+		b.left = min(burst, b.left+rate*now.Sub(b.last).Seconds())
+	}
+	b.last = now
+	if b.left < 1 {
+		return false
+	}
+	b.left--
+	return true
+}
+
+// codec is how one client's packets are written: one of the wire's two, perhaps behind a plugin's.
+type codec struct {
+	wire   wire.Codec
+	driver Codec // nil: none
+}
+
+// frame makes a frame of an encoded packet.
+func (c *codec) frame(packet []byte) (*ws.Frame, error) {
+	if c.driver == nil {
+		return ws.NewFrame(c.wire.Binary(), packet), nil
+	}
+	binary, data, err := c.driver.Encode(packet)
+	if err != nil {
+		return nil, err
+	}
+	return ws.NewFrame(binary, data), nil
+}

@@ -1,0 +1,216 @@
+package skein
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/skeinrt/skein/auth"
+)
+
+// Token is a verified token. It is shared and never changed.
+type Token struct {
+	// Signed is the token as the client has it.
+	Signed string
+	// Claims is its payload, a JSON object.
+	Claims json.RawMessage
+	// Expiry is when it ends; zero is never.
+	Expiry time.Time
+}
+
+// Decode decodes the claims into v, as json.Unmarshal does.
+func (t *Token) Decode(v any) error {
+	if err := json.Unmarshal(t.Claims, v); err != nil {
+		return fmt.Errorf("decode the claims: %w", err)
+	}
+	return nil
+}
+
+func (t *Token) expired(now time.Time) bool {
+	return t != nil && !t.Expiry.IsZero() && !now.Before(t.Expiry)
+}
+
+// AuthScheme verifies and signs tokens of a form of its own. Its methods may be called from many goroutines.
+type AuthScheme interface {
+	// Verify returns the token, or an error that the client sees: an *Error with BadToken makes it forget the token.
+	Verify(ctx context.Context, signed string) (*Token, error)
+	// Sign makes a token of the claims, a JSON object. expiry 0 is the scheme's own default.
+	Sign(ctx context.Context, claims json.RawMessage, expiry time.Duration) (*Token, error)
+}
+
+// jsonWebTokens is the scheme of package auth.
+type jsonWebTokens struct{ tokens *auth.Tokens }
+
+func (j jsonWebTokens) Verify(_ context.Context, signed string) (*Token, error) {
+	claims, err := j.tokens.Verify(signed)
+	if err != nil {
+		return nil, err
+	}
+	return &Token{Signed: signed, Claims: claims.Raw, Expiry: claims.Expiry}, nil
+}
+
+func (j jsonWebTokens) Sign(_ context.Context, claims json.RawMessage, expiry time.Duration) (*Token, error) {
+	signed, err := j.tokens.Sign(claims, auth.SignOptions{Expiry: expiry})
+	if err != nil {
+		return nil, err
+	}
+	_, rest, _ := strings.Cut(signed, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return nil, fmt.Errorf("read the signed token: %w", err)
+	}
+	t := &Token{Signed: signed, Claims: raw}
+	var c struct {
+		Exp json.Number `json:"exp"`
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, fmt.Errorf("read the signed token: %w", err)
+	}
+	if exp, err := c.Exp.Float64(); err == nil {
+		t.Expiry = time.UnixMilli(int64(exp * 1000))
+	}
+	return t, nil
+}
+
+// Verify checks a signed token with the tokens of the server itself, for raw endpoints and HTTP routes.
+func (s *Server) Verify(ctx context.Context, signed string) (*Token, error) {
+	t, err := s.scheme.Verify(ctx, signed)
+	if err != nil {
+		return nil, tokenError(err)
+	}
+	return t, nil
+}
+
+// TokenOptions are of SetToken and RemoveToken.
+type TokenOptions struct {
+	// Expiry is how long the token lives, where the claims have no exp. 0 is the default of the tokens.
+	Expiry time.Duration
+	// Confirm waits until the client says that it has stored or removed the token, at most Endpoint.CallTimeout.
+	Confirm bool
+}
+
+// SetToken authenticates the session with claims, a JSON object or what encodes to one, and sends the signed token to
+// the client. A token that cannot be signed closes the session with CloseSignFailed. With Confirm, no answer or a
+// refusal is an *Error of name NameAuth; the session is authenticated all the same.
+func (s *Session) SetToken(ctx context.Context, claims any, o TokenOptions) error {
+	if !s.Open() {
+		return errClosed
+	}
+	raw, err := toJSON(claims)
+	if err != nil {
+		return fmt.Errorf("set the token: %w", err)
+	}
+	token, err := s.endpoint.scheme.Sign(ctx, raw, o.Expiry)
+	if err != nil {
+		s.shut(CloseSignFailed, "")
+		return fmt.Errorf("set the token: %w", err)
+	}
+	before := s.replaceToken(token)
+	s.tellAuth(ctx, before, token)
+	data := []byte(`{"token":"` + token.Signed + `"}`)
+	if err := s.inform(ctx, "#setAuthToken", data, o); err != nil && o.Confirm {
+		return &Error{Name: NameAuth, Message: "Failed to deliver auth token to client - " + messageOf(err)}
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// RemoveToken ends the session's authentication and tells the client to forget the token. Subscriptions stay.
+func (s *Session) RemoveToken(ctx context.Context, o TokenOptions) error {
+	before := s.replaceToken(nil)
+	s.tellAuth(ctx, before, nil)
+	return s.inform(ctx, "#removeAuthToken", nil, o)
+}
+
+// inform sends a token event, as a call where delivery is to be confirmed.
+func (s *Session) inform(ctx context.Context, event string, data json.RawMessage, o TokenOptions) error {
+	if !o.Confirm {
+		return s.Transmit(event, data)
+	}
+	_, err := s.Call(ctx, event, data)
+	return err
+}
+
+// replaceToken sets the session's token and returns the one before.
+func (s *Session) replaceToken(token *Token) (before *Token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, s.state.token = s.state.token, token
+	return before
+}
+
+// forgetToken serves #removeAuthToken, which is never answered.
+func (s *Session) forgetToken() {
+	before := s.replaceToken(nil)
+	s.tellAuth(s.Context(), before, nil)
+}
+
+// expire takes an expired token away, tells the client, and returns the error that hooks see; nil where nothing has
+// expired.
+func (s *Session) expire() *Error {
+	token := s.Token()
+	if !token.expired(time.Now()) {
+		return nil
+	}
+	s.mu.Lock()
+	if s.state.token != token {
+		s.mu.Unlock()
+		return nil
+	}
+	s.state.token = nil
+	s.mu.Unlock()
+	s.sendRemoveToken(0)
+	s.tellAuth(s.Context(), token, nil)
+	return &Error{
+		Name: NameTokenExpired, Message: "The socket auth token has expired",
+		Props: map[string]any{"expiry": token.Expiry.Unix()},
+	}
+}
+
+func (s *Session) sendRemoveToken(cid uint64) {
+	s.send(s.codec.wire.AppendEvent(nil, "#removeAuthToken", nil, cid))
+}
+
+// tellAuth tells the observers how the authentication has changed.
+func (s *Session) tellAuth(ctx context.Context, before, now *Token) {
+	h := s.server.hooks[onAuthChange]
+	if len(h) == 0 {
+		return
+	}
+	switch {
+	case now != nil:
+		h.tell(ctx, "", &Event{Session: s, Change: Authenticated, Token: now, First: before == nil})
+	case before != nil:
+		h.tell(ctx, "", &Event{Session: s, Change: Deauthenticated, Token: before})
+	}
+}
+
+// tellRefused tells the observers of a bad token. It comes before what follows from it.
+func (s *Session) tellRefused(ctx context.Context, err error) {
+	if h := s.server.hooks[onAuthChange]; len(h) > 0 && isBadToken(err) {
+		h.tell(ctx, "", &Event{Session: s, Change: TokenRefused, Err: err})
+	}
+}
+
+// toJSON encodes v; JSON text passes as it is.
+func toJSON(v any) (json.RawMessage, error) {
+	switch v := v.(type) {
+	case json.RawMessage:
+		return v, nil
+	case Nothing:
+		return nil, nil
+	}
+	b, err := marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// isoTime is JavaScript's Date.toISOString.
+func isoTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
