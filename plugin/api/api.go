@@ -1,0 +1,114 @@
+// Package api is the HTTP API: publish without a WebSocket, and ask which channels this node has.
+//
+//	POST /api/publish          {"channel": "a", "data": 1} or {"channels": ["a", "b"], "data": 1}  →  200 {}
+//	GET  /api/channels         ?prefix=chat.&limit=100  →  {"channels": [{"name": "chat.1", "subscribers": 3}]}
+//	GET  /api/channels/{name}  →  {"name": "chat.1", "subscribers": 3}
+//
+// 200 to a publication means what Server.Publish promises: the hooks have allowed it and the engine has taken it over.
+// Every error is {"error": {"name", "message"}}. Counts are those of this node.
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/skeinrt/skein"
+)
+
+// Plugin serves the API. The zero value serves it below /api, to this machine only.
+type Plugin struct {
+	// Path that the API is below. "" is /api.
+	Path string `default:"/api" doc:"path that the API is below"`
+	// Keys that open all of the API, shown as "Authorization: Bearer KEY". None needs none, and answers only requests
+	// that come over loopback, unless Open. Each has 16 octets or more.
+	Keys []string `doc:"keys that open the API, shown as bearer tokens; needed from elsewhere than this machine" secret:"true"`
+	// Claim of a token of the server, shown in place of a key, says what its bearer may do: true is everything; a
+	// channel, a prefix that ends in "*", or a list of them, is publishing there. "" is publish.
+	Claim string `default:"publish" doc:"claim that says what the bearer of a token may do"`
+	// Open serves whoever can reach the server, without a key: everybody can then publish anything.
+	Open bool `doc:"serve everybody without a key"`
+	// MaxBody is the largest body of a request in bytes. 0 is 1 MiB.
+	MaxBody int64 `default:"1048576" doc:"largest body of a request in bytes"`
+}
+
+const (
+	minKey         = 16
+	defaultMaxBody = 1 << 20
+	mostChannels   = 1000 // of one publication, and of one listing
+)
+
+// New returns the plugin with its default options.
+func New() *Plugin { return &Plugin{} }
+
+// Meta names the plugin.
+func (p *Plugin) Meta() skein.Meta { return skein.Meta{Name: "api"} }
+
+// Validate checks the options.
+func (p *Plugin) Validate() error {
+	if p.Path != "" && (!strings.HasPrefix(p.Path, "/") || strings.HasSuffix(p.Path, "/")) {
+		return fmt.Errorf("path is %q: it must start with %q and not end with it", p.Path, "/")
+	}
+	for i, key := range p.Keys {
+		if len(key) < minKey {
+			return fmt.Errorf("key %d has %d octets: it must have %d or more", i+1, len(key), minKey)
+		}
+	}
+	if len(p.Keys) > 0 && p.Open {
+		return errors.New("keys and open: give one of them, keys that are not asked for protect nothing")
+	}
+	if p.MaxBody < 0 {
+		return fmt.Errorf("maxBody is %d: it must not be negative", p.MaxBody)
+	}
+	return nil
+}
+
+// Setup registers the routes.
+func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
+	s := &service{
+		server: h.Server(), maxBody: cmp.Or(p.MaxBody, defaultMaxBody),
+		door: newDoor(h.Server(), p.Keys, cmp.Or(p.Claim, "publish"), p.Open),
+	}
+	base := cmp.Or(p.Path, "/api")
+	s.route(h, http.MethodPost, base+"/publish", s.publish)
+	s.route(h, http.MethodGet, base+"/channels", s.channels)
+	s.route(h, http.MethodGet, base+"/channels/{name}", s.channel)
+	h.HandleFunc(base+"/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, problem(http.StatusNotFound, "NotFoundError", "there is no %s in the API", r.URL.Path))
+	})
+	return nil
+}
+
+// service is the API of one server.
+type service struct {
+	server  *skein.Server
+	door    *door
+	maxBody int64
+}
+
+// operation answers a request that the door has let in: a value to encode, or an error.
+type operation func(r *http.Request, g grant) (any, error)
+
+func (s *service) route(h *skein.Host, method, path string, op operation) {
+	h.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
+		g, err := s.door.admit(r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, s.maxBody)
+		out, err := op(r, g)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		reply(w, http.StatusOK, out)
+	})
+	h.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", method)
+		fail(w, problem(http.StatusMethodNotAllowed, "MethodNotAllowedError", "%s takes %s, not %s", r.URL.Path, method, r.Method))
+	})
+}

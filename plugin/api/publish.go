@@ -1,0 +1,144 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/skeinrt/skein"
+)
+
+// publication is the body of a publish request.
+type publication struct {
+	Channel  *string         `json:"channel"`
+	Channels []string        `json:"channels"`
+	Data     json.RawMessage `json:"data"` // absent is undefined, which is not null
+}
+
+// targets returns the channels, which must be given in exactly one of the two ways.
+func (p publication) targets() ([]string, error) {
+	switch {
+	case (p.Channel == nil) == (p.Channels == nil):
+		return nil, malformed(`give either "channel", a string, or "channels", a list of strings`)
+	case p.Channel != nil:
+		return []string{*p.Channel}, nil
+	case len(p.Channels) == 0 || len(p.Channels) > mostChannels:
+		return nil, malformed(`"channels" has %d entries: it may have 1 to %d`, len(p.Channels), mostChannels)
+	default:
+		return p.Channels, nil
+	}
+}
+
+func (s *service) publish(r *http.Request, g grant) (any, error) {
+	var p publication
+	if err := decode(r, &p); err != nil {
+		return nil, err
+	}
+	channels, err := p.targets()
+	if err != nil {
+		return nil, err
+	}
+	outcome := partial{published: []string{}, failed: map[string]*skein.Error{}}
+	for _, channel := range channels {
+		err := s.publishTo(r.Context(), g, channel, p.Data)
+		if err == nil {
+			outcome.published = append(outcome.published, channel)
+			continue
+		}
+		e := judged(err)
+		outcome.failed[channel] = e
+		outcome.first = cmp.Or(outcome.first, e)
+	}
+	switch {
+	case outcome.first == nil:
+		return struct{}{}, nil
+	case len(channels) == 1:
+		return nil, outcome.first
+	default:
+		return nil, &outcome
+	}
+}
+
+func (s *service) publishTo(ctx context.Context, g grant, channel string, data json.RawMessage) error {
+	if !g.covers(channel) {
+		return problem(http.StatusForbidden, skein.NameAuth, "the token does not let you publish to %q", cut(channel))
+	}
+	return s.server.Publish(ctx, channel, data)
+}
+
+// decode reads the body strictly and says what is wrong with it.
+func decode(r *http.Request, into any) error {
+	if kind := r.Header.Get("Content-Type"); kind != "" {
+		media, _, err := mime.ParseMediaType(kind)
+		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
+			return problem(http.StatusUnsupportedMediaType, "ContentTypeError", "the content type is %q: send application/json", cut(kind))
+		}
+	}
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return undecodable(err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return malformed("the body goes on behind its JSON value")
+	}
+	return nil
+}
+
+func undecodable(err error) error {
+	var large *http.MaxBytesError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &large):
+		return problem(http.StatusRequestEntityTooLarge, "BodyTooLargeError", "the body is larger than %d bytes", large.Limit)
+	case errors.As(err, &kind):
+		return malformed("%s is a %s: send {\"channel\": …, \"data\": …}", cmp.Or(kind.Field, "the body"), kind.Value)
+	case errors.Is(err, io.EOF):
+		return malformed(`the body is empty: send {"channel": …, "data": …}`)
+	default:
+		return malformed("the body is no such JSON: %s", cut(strings.TrimPrefix(err.Error(), "json: ")))
+	}
+}
+
+// channelInfo is what is told about a channel.
+type channelInfo struct {
+	Name        string `json:"name"`
+	Subscribers int    `json:"subscribers"`
+}
+
+type channelList struct {
+	Channels []channelInfo `json:"channels"`
+}
+
+func (s *service) channels(r *http.Request, g grant) (any, error) {
+	if !g.all {
+		return nil, problem(http.StatusForbidden, skein.NameAuth, "the token lets you publish, not list")
+	}
+	limit, q := 100, r.URL.Query()
+	if text := q.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > mostChannels {
+			return nil, malformed("limit is %q: it may be 1 to %d", cut(text), mostChannels)
+		}
+		limit = n
+	}
+	list := channelList{Channels: []channelInfo{}}
+	for _, name := range s.server.Channels(q.Get("prefix"), limit) {
+		list.Channels = append(list.Channels, channelInfo{name, s.server.Count(name)})
+	}
+	return list, nil
+}
+
+func (s *service) channel(r *http.Request, g grant) (any, error) {
+	if !g.all {
+		return nil, problem(http.StatusForbidden, skein.NameAuth, "the token lets you publish, not list")
+	}
+	name := r.PathValue("name")
+	return channelInfo{name, s.server.Count(name)}, nil
+}
