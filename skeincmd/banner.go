@@ -1,0 +1,73 @@
+package skeincmd
+
+import (
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/skeinrt/skein"
+)
+
+// banner prints what runs and where.
+func (a *app) banner(n *node, addr net.Addr, profiles profiler) {
+	a.printf("%s\n", builtFrom(debug.ReadBuildInfo()))
+	a.printf("%-14s %s\n", "node", n.Node())
+	secure := ""
+	if n.config.Listen.TLSCert != "" {
+		secure = "s"
+	}
+	host := reachable(addr)
+	for _, e := range n.Endpoints() {
+		a.printf("%-14s ws%s://%s%s\n", "SocketCluster", secure, host, e.Path)
+	}
+	routes := n.Routes()
+	for _, p := range n.parts {
+		for _, r := range entrances(routes, p.name()) {
+			scheme := "http"
+			if r.Kind == "websocket" {
+				scheme = "ws"
+			}
+			a.printf("%-14s %s%s://%s%s\n", p.label(), scheme, secure, host, r.Path)
+		}
+	}
+	if profiles.addr != nil {
+		a.printf("%-14s http://%s/debug/pprof/\n", "profiles", reachable(profiles.addr))
+	}
+}
+
+// label is what a person calls the plugin.
+func (p part) label() string {
+	labels := map[string]string{"rawws": "raw", "startpage": "start page", "api": "API"}
+	if label, ok := labels[p.name()]; ok {
+		return label
+	}
+	return p.name()
+}
+
+// entrances are the routes of a plugin that are not below another one of its routes.
+func entrances(routes []skein.Route, plugin string) []skein.Route {
+	var list []skein.Route
+	for _, r := range routes { // sorted by path, so that what is above comes first
+		isBelow := func(above skein.Route) bool {
+			return r.Path == above.Path || strings.HasPrefix(r.Path, strings.TrimSuffix(above.Path, "/")+"/")
+		}
+		if r.Plugin == plugin && !strings.Contains(r.Path, "{") && !slices.ContainsFunc(list, isBelow) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// reachable is an address for a URL on this machine: 0.0.0.0 is none.
+func reachable(addr net.Addr) string {
+	a, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if a.Addr().IsUnspecified() {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port()).String()
+	}
+	return a.String()
+}

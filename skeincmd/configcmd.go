@@ -1,0 +1,151 @@
+package skeincmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/skeinrt/skein/skeincmd/internal/conf"
+)
+
+// configCmd is about the configuration.
+type configCmd struct {
+	Check  configCheckCmd  `cmd:"" help:"Check the configuration without starting anything: values, options of plugins, their names and dependencies."`
+	Print  configPrintCmd  `cmd:"" help:"Print the effective configuration as YAML, with where each value is from. Secrets are masked."`
+	Schema configSchemaCmd `cmd:"" help:"Print the JSON Schema of the configuration file, with the options of this binary's plugins."`
+}
+
+type configCheckCmd struct {
+	nodeFlags `embed:""`
+}
+
+// Run says that all is well, or everything that is not.
+func (s *configCheckCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
+	n, err := a.quietNode(k, &s.nodeFlags)
+	if err != nil {
+		return err
+	}
+	if err := n.check(ctx, a); err != nil {
+		return err
+	}
+	from := "defaults, flags and the environment"
+	if n.config.file != "" {
+		from = n.config.file
+	}
+	a.printf("%s: the configuration is good\n", from)
+	return nil
+}
+
+// quietNode is node for commands whose output is not about running: it logs nothing.
+func (a *app) quietNode(k *kong.Context, flags *nodeFlags) (*node, error) {
+	quiet := *a
+	quiet.Err = io.Discard
+	return quiet.node(k, flags)
+}
+
+type configPrintCmd struct {
+	nodeFlags `embed:""`
+}
+
+// effective is what a node does, in the form of its file.
+type effective struct {
+	Listen    listenSettings   `embed:""`
+	Auth      authSettings     `embed:""`
+	Limits    limitSettings    `embed:""`
+	Features  featureSettings  `embed:""`
+	Operators operatorSettings `embed:""`
+	Parts     partSettings     `embed:""`
+	Endpoints []endpoint
+	Plugins   []effectiveUse
+}
+
+type effectiveUse struct {
+	Use     string
+	As      string `yaml:"as,omitempty"`
+	Prefix  string `yaml:"prefix,omitempty"`
+	Options any
+}
+
+// Run prints it.
+func (s *configPrintCmd) Run(a *app, k *kong.Context) error {
+	n, err := a.quietNode(k, &s.nodeFlags)
+	if err != nil {
+		return err
+	}
+	c := n.config
+	e := effective{
+		Listen: c.Listen, Auth: c.Auth, Limits: c.Limits, Features: c.Features, Operators: c.Operators, Parts: c.Parts,
+		Endpoints: c.Lists.Endpoints,
+	}
+	for _, p := range n.parts {
+		e.Plugins = append(e.Plugins, effectiveUse{p.from, p.use.As, p.use.Prefix, p.plugin})
+	}
+	return conf.Print(a.Out, &e, n.source)
+}
+
+// source is where a value of the effective configuration is from, or "" for the default.
+func (n *node) source(path string) string {
+	for i, p := range n.parts {
+		rest, ok := strings.CutPrefix(path, conf.Item("plugins", i)+".")
+		if !ok {
+			continue
+		}
+		return p.source(n.config, rest)
+	}
+	return n.config.source(path)
+}
+
+// source is that of a path below the part.
+func (p part) source(c *config, path string) string {
+	if at, ok := p.places[conf.Join(p.path, path)]; ok {
+		return at.String()
+	}
+	if p.path != "" && !strings.HasPrefix(path, "options") {
+		return c.source(conf.Join(p.path, path))
+	}
+	for _, o := range p.options {
+		if path == "options."+o.name {
+			return c.source(o.key)
+		}
+	}
+	if path == "use" {
+		return p.use.Source
+	}
+	return ""
+}
+
+type configSchemaCmd struct{}
+
+// Run prints the schema.
+func (*configSchemaCmd) Run(a *app) error {
+	c := &config{}
+	c.setDefaults()
+	s := conf.Schema(&c.settings)
+	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	s["title"] = defaultFile
+	plugins, ok := s["properties"].(conf.Object)["plugins"].(conf.Object)
+	if !ok {
+		return errors.New("the table of settings has no plugins")
+	}
+	items, ok := plugins["items"].(conf.Object)
+	if !ok {
+		return errors.New("plugins is no list")
+	}
+	items["required"] = []string{"use"}
+	var options []conf.Object
+	for _, name := range a.catalog.Names() {
+		p, _ := a.catalog.New(name)
+		options = append(options, conf.Object{
+			"if":   conf.Object{"properties": conf.Object{"use": conf.Object{"const": name}}},
+			"then": conf.Object{"properties": conf.Object{"options": conf.Schema(p)}},
+		})
+	}
+	if len(options) > 0 {
+		items["allOf"] = options
+		items["properties"].(conf.Object)["use"].(conf.Object)["enum"] = a.catalog.Names()
+	}
+	return a.json(s)
+}

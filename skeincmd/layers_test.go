@@ -1,0 +1,206 @@
+package skeincmd
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/skeinrt/skein/skeincmd/internal/conf"
+)
+
+// inDir is the command line in a directory of its own, with an environment of its own.
+func inDir(t *testing.T, env map[string]string, files map[string]string) *app {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &app{catalog: testCatalog(), dir: dir, lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
+}
+
+// outcome runs a command line and returns what it wrote and its exit code.
+func outcome(t *testing.T, a *app, args ...string) (out, errs string, code int) {
+	t.Helper()
+	var o, e bytes.Buffer
+	a.Streams = Streams{In: strings.NewReader(""), Out: &o, Err: &e}
+	code = a.run(t.Context(), args)
+	return o.String(), e.String(), code
+}
+
+// samples has three values for each setting, as each layer writes them: of the file, the environment and the flag.
+// What goes with one (a certificate needs a key) is in the fourth.
+func samples() map[string][]string {
+	const secret = "0123456789abcdef0123456789abcde"
+	return map[string][]string{
+		"addr":                     {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+		"node":                     {"a", "b", "c"},
+		"origins":                  {"[u]", "[v]", "[w]"},
+		"proxies":                  {`["10.0.0.1"]`, `["10.0.0.2"]`, `["10.0.0.3"]`},
+		"stopTimeout":              {"1s", "2s", "3s"},
+		"authKey":                  {secret + "1", secret + "2", secret + "3"},
+		"authAlgorithm":            {"HS256", "HS384", "HS512"},
+		"authAllowWeak":            {"true", "false", "true"},
+		"authExpiry":               {"1h", "2h", "3h"},
+		"maxMessage":               {"1KiB", "2KiB", "3KiB"},
+		"maxChannels":              {"1", "2", "3"},
+		"maxOutbox":                {"1KiB", "2KiB", "3KiB"},
+		"maxStall":                 {"1s", "2s", "3s"},
+		"maxRate":                  {"1.5", "2.5", "3.5"},
+		"maxConnections":           {"1", "2", "3"},
+		"maxConnectionsPerAddress": {"1", "2", "3"},
+		"maxAcceptRate":            {"1", "2", "3"},
+		"compression":              {"true", "false", "true"},
+		"raw":                      {"/a", "/b", "/c"},
+		"rawChannel":               {"a", "b", "c"},
+		"echo":                     {"/ea", "/eb", "/ec"},
+		"startPage":                {"false", "true", "false"},
+		"api":                      {"false", "true", "false"},
+		"apiKey":                   {secret + "4", secret + "5", secret + "6"},
+		"metrics":                  {"true", "false", "true"},
+		"admin":                    {"true", "false", "true"},
+		"operatorKey":              {secret + "7", secret + "8", secret + "9"},
+		"pprof":                    {"127.0.0.1:4", "127.0.0.1:5", "127.0.0.1:6"},
+		"logLevel":                 {"debug", "warn", "error"},
+		"logFormat":                {"json", "text", "json"},
+		"engine":                   {"a", "b", "c"},
+	}
+}
+
+// TestEachSettingIsTakenFromEachLayer runs every setting through the file, the environment and the command line.
+func TestEachSettingIsTakenFromEachLayer(t *testing.T) {
+	t.Parallel()
+	notHere := map[string]bool{ // they name files, have one value only, or are not flags: the scripts have them
+		"tlsCert": true, "tlsKey": true, "authPublicKey": true, "authPrivateKey": true, "driver": true,
+		"authKeys": true, "endpoints": true, "plugins": true,
+	}
+	all := samples()
+	for _, f := range conf.Fields(reflect.TypeFor[settings]()) {
+		values, ok := all[f.Key]
+		if !ok && !notHere[f.Key] {
+			t.Errorf("%s: there are no samples", f.Key)
+		}
+		if !ok {
+			continue
+		}
+		t.Run(f.Key, func(t *testing.T) {
+			t.Parallel()
+			checkLayers(t, f, values)
+		})
+	}
+}
+
+func checkLayers(t *testing.T, f conf.Field, values []string) {
+	t.Helper()
+	file := map[string]string{"skein.yaml": "# first line\n" + f.Key + ": " + values[0] + "\n"}
+	env := map[string]string{variable(flagName(f.Key)): strings.Trim(values[1], `[]"`)}
+	flag := "--" + flagName(f.Key) + "=" + strings.Trim(values[2], `[]"`)
+	for _, layer := range []struct {
+		name, want, source string
+		env, file          map[string]string
+		args               []string
+	}{
+		{"file", values[0], `skein.yaml:2:\d+`, nil, file, nil},
+		{"environment over file", values[1], variable(flagName(f.Key)), env, file, nil},
+		{"flag over both", values[2], "--" + flagName(f.Key), env, file, []string{flag}},
+		{"flag over environment", values[2], "--" + flagName(f.Key), env, nil, []string{flag}},
+		{"environment", values[1], variable(flagName(f.Key)), env, nil, nil},
+		{"flag", values[2], "--" + flagName(f.Key), nil, nil, []string{flag}},
+	} {
+		a := inDir(t, layer.env, layer.file)
+		out, errs, code := outcome(t, a, append([]string{"config", "print"}, layer.args...)...)
+		if code != exitOK {
+			t.Errorf("%s: exit code %d\n%s", layer.name, code, errs)
+			continue
+		}
+		want := regexp.QuoteMeta(layer.want)
+		if f.Secret {
+			want = `"\*{8}"`
+		}
+		line := regexp.MustCompile(`(?m)^` + f.Key + `: ` + want + ` +# ` + layer.source + `$`)
+		if !line.MatchString(out) {
+			t.Errorf("%s: no line %s in\n%s", layer.name, line, out)
+		}
+	}
+}
+
+// TestABadValueIsToldWithItsLayer gives each typed setting something that it cannot be.
+func TestABadValueIsToldWithItsLayer(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{
+		"stopTimeout", "authAlgorithm", "authAllowWeak", "authExpiry", "maxMessage", "maxChannels", "maxOutbox", "maxStall", "maxRate",
+		"maxConnections", "maxConnectionsPerAddress", "maxAcceptRate", "compression", "startPage", "api", "metrics", "admin", "logLevel",
+		"logFormat", "driver",
+	} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			for _, layer := range []struct {
+				env, file map[string]string
+				args      []string
+				code      int
+				want      string
+			}{
+				{nil, map[string]string{"skein.yaml": key + ": nonsense\n"}, nil, exitFailed, "skein: skein.yaml:1:"},
+				{map[string]string{variable(flagName(key)): "nonsense"}, nil, nil, exitUsage, "--" + flagName(key)},
+				{nil, nil, []string{"--" + flagName(key) + "=nonsense"}, exitUsage, "--" + flagName(key)},
+			} {
+				_, errs, code := outcome(t, inDir(t, layer.env, layer.file), append([]string{"config", "check"}, layer.args...)...)
+				if code != layer.code || !strings.Contains(errs, layer.want) || !strings.Contains(errs, "nonsense") && key != "maxRate" && key != "maxAcceptRate" {
+					t.Errorf("%v %v %v: got exit code %d and %q, want %d and %q", layer.env, layer.file, layer.args, code, errs, layer.code, layer.want)
+				}
+			}
+		})
+	}
+}
+
+func TestRangesAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"stop-timeout=-1s", "auth-expiry=-1s", "max-channels=-1", "max-stall=-1s", "max-rate=-1", "max-connections=-1", "max-accept-rate=-0.5"} {
+		flag := "--" + key
+		_, errs, code := outcome(t, inDir(t, nil, nil), "config", "check", flag)
+		name, _, _ := strings.Cut(flag, "=")
+		if want := "skein: " + name + ": it must not be negative\n"; code != exitFailed || errs != want {
+			t.Errorf("%s: got %d and %q, want %q", flag, code, errs, want)
+		}
+	}
+	if _, errs, code := outcome(t, inDir(t, nil, nil), "config", "check", "--max-connections-per-address=-1"); code != exitOK {
+		t.Errorf("no limit an address: got %d and %s, want it to be allowed", code, errs)
+	}
+}
+
+func TestHelpNamesFlagVariableAndDefault(t *testing.T) {
+	t.Parallel()
+	out, _, code := outcome(t, inDir(t, nil, nil), "serve", "--help")
+	if code != exitOK {
+		t.Fatal(code)
+	}
+	flat := strings.Join(strings.Fields(out), " ")
+	for _, f := range conf.Fields(reflect.TypeFor[settings]()) {
+		if fileOnly(f.Key) {
+			continue
+		}
+		if want := "$" + variable(flagName(f.Key)) + ")"; !strings.Contains(flat, want) {
+			t.Errorf("%s: %s is not in the help", f.Key, want)
+		}
+		if want := "default " + f.Default + ","; f.Default != "" && !strings.Contains(flat, want) {
+			t.Errorf("%s: %q is not in the help", f.Key, want)
+		}
+	}
+}
+
+func TestACommandWithoutConsoleStillEnds(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"config", "print"}, {"config", "schema"}, {"plugins"}, {"routes"}, {"version", "--json"}} {
+		a := inDir(t, nil, nil)
+		a.Streams = Streams{In: strings.NewReader(""), Out: brokenPipe{}, Err: io.Discard}
+		if code := a.run(t.Context(), args); code != exitFailed {
+			t.Errorf("%q into a broken pipe: got exit code %d, want %d", args, code, exitFailed)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package skeincmd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+
+	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/engine"
+	"github.com/skeinrt/skein/skeincmd/internal/conf"
+)
+
+const (
+	memoryEngine = "memory"
+	detect       = "detect"
+)
+
+// node is a server as configured, not yet started.
+type node struct {
+	*skein.Server
+	config *config
+	parts  []part
+	log    *slog.Logger
+	random bool // tokens are signed with a key of this process
+}
+
+// build makes the server of a configuration with all of its plugins, or says everything that is wrong with both.
+func (a *app) build(c *config) (*node, error) {
+	log := c.logger(a.Err)
+	options, random, err := c.options(a, log)
+	parts, wrong := c.parts(a)
+	n := &node{Server: skein.New(options), config: c, parts: parts, log: log, random: random}
+	errs := []error{err, wrong}
+	if err == nil && wrong == nil {
+		errs = append(errs, n.register(n.Server, func(p part) skein.Plugin { return p.plugin }))
+	}
+	return n, errors.Join(errs...)
+}
+
+func (n *node) register(s *skein.Server, as func(part) skein.Plugin) error {
+	var errs []error
+	for _, p := range n.parts {
+		errs = append(errs, s.Register(as(p), p.use))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool, err error) {
+	tokens, random, err := c.tokens(a)
+	endpoints, wrong := c.endpoints(a)
+	proxies, _ := c.proxies() // its error is told by check
+	certificate, bad := c.tls(a)
+	o = skein.Options{
+		Addr: c.Listen.Addr, Node: c.Listen.Node, Endpoints: endpoints, Tokens: tokens, Origins: c.Listen.Origins,
+		Limits: skein.Limits{
+			MaxMessage: int(c.Limits.MaxMessage), Outbox: int(c.Limits.MaxOutbox), Channels: c.Limits.MaxChannels,
+			Stall: c.Limits.MaxStall, Rate: c.Limits.MaxRate,
+		},
+		Conns: skein.ConnLimits{
+			Total: c.Limits.MaxConnections, PerAddress: c.Limits.MaxConnectionsPerAddress, PerSecond: c.Limits.MaxAcceptRate,
+		},
+		Timeouts: skein.Timeouts{Stop: c.Listen.StopTimeout},
+		TLS:      certificate, Proxies: proxies, Logger: log,
+	}
+	if c.Parts.Engine == memoryEngine {
+		o.Engine = engine.NewMemory()
+	} else {
+		o.EngineName = c.Parts.Engine
+	}
+	return o, random, errors.Join(err, wrong, bad)
+}
+
+func (c *config) tls(a *app) (*tls.Config, error) {
+	if c.Listen.TLSCert == "" || c.Listen.TLSKey == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(a.path(c.Listen.TLSCert), a.path(c.Listen.TLSKey))
+	if err != nil {
+		return nil, c.blame("tlsCert", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// endpoints are those of the file, or one with the node's settings.
+func (c *config) endpoints(a *app) ([]skein.Endpoint, error) {
+	if len(c.Lists.Endpoints) == 0 {
+		return []skein.Endpoint{{Compression: c.Features.Compression}}, nil
+	}
+	var list []skein.Endpoint
+	var errs []error
+	for i, e := range c.Lists.Endpoints {
+		made, err := c.endpoint(a, conf.Item("endpoints", i), e)
+		list, errs = append(list, made), append(errs, err)
+	}
+	return list, errors.Join(errs...)
+}
+
+func (c *config) endpoint(a *app, path string, e endpoint) (skein.Endpoint, error) {
+	made := skein.Endpoint{
+		Path: e.Path, Protocol: protocolOf(e.Protocol),
+		Ping:             skein.Ping{Interval: e.Ping.Interval, Timeout: e.Ping.Timeout, Off: e.Ping.Off},
+		HandshakeTimeout: e.HandshakeTimeout, CallTimeout: e.CallTimeout,
+		Limits:     e.Limits.limits(),
+		AuthScheme: e.AuthScheme, Origins: e.Origins, Lax: e.Lax,
+		Batch:     skein.Batch{Duration: e.Batch.Duration, Interval: e.Batch.Interval},
+		NoPublish: e.NoPublish, Compression: c.Features.Compression, AnswerUnknown: e.AnswerUnknown,
+	}
+	if e.Codec != detect {
+		made.Codec = e.Codec
+	}
+	if e.Compression != nil {
+		made.Compression = *e.Compression
+	}
+	if len(e.AuthKeys) == 0 {
+		return made, nil
+	}
+	path = conf.Join(path, "authKeys")
+	keys, err := c.listedKeys(a, path, e.AuthKeys)
+	if err != nil {
+		return made, err
+	}
+	made.Tokens, err = c.signer(keys)
+	return made, c.blame(path, err)
+}
+
+func protocolOf(name string) skein.Protocol {
+	switch name {
+	case "v1":
+		return skein.V1
+	case "v2":
+		return skein.V2
+	}
+	return skein.Detect
+}
+
+func (l endpointLimits) limits() skein.Limits {
+	return skein.Limits{
+		MaxMessage: int(l.MaxMessage), Inbox: int(l.Inbox), Outbox: int(l.Outbox), Channels: l.Channels, Calls: l.Calls,
+		ChannelName: int(l.ChannelName), Stall: l.Stall, Rate: l.Rate, Burst: l.Burst,
+	}
+}
+
+// dry is a plugin whose set-up does nothing: its name and its place in the order are checked all the same.
+type dry struct{ skein.Plugin }
+
+func (dry) Setup(context.Context, *skein.Host) error { return nil }
+
+// check finds what can be found without starting anything: it starts a server that stands in for the node, with its
+// endpoints and with plugins that do nothing.
+func (n *node) check(ctx context.Context, a *app) error {
+	options, _, err := n.config.options(a, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	options.EngineName = "" // a plugin's set-up would provide it, as it would codecs and schemes
+	for i := range options.Endpoints {
+		options.Endpoints[i].AuthScheme, options.Endpoints[i].Codec = "", ""
+	}
+	double := skein.New(options)
+	if err := n.register(double, func(p part) skein.Plugin { return dry{p.plugin} }); err != nil {
+		return err
+	}
+	if err := double.Start(ctx); err != nil {
+		return err
+	}
+	return double.Shutdown(ctx)
+}

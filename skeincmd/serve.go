@@ -1,0 +1,99 @@
+package skeincmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/skeinrt/skein"
+)
+
+// serveCmd runs a node.
+type serveCmd struct {
+	nodeFlags `embed:""`
+}
+
+// Run serves until ctx is done, and then takes the node down gently.
+func (s *serveCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
+	n, err := a.node(k, &s.nodeFlags)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(ctx, "addr", n.config.Listen.Addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() //nolint:errcheck // closed by the server before, but for a failed start
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	profiles, err := n.servePprof(ctx, a)
+	if err != nil {
+		return errors.Join(err, n.stop(ctx))
+	}
+	defer profiles.close()
+	a.banner(n, listener.Addr(), profiles)
+	n.warn(ctx)
+	return n.serve(ctx, listener)
+}
+
+// warn tells what an operator may not have meant.
+func (n *node) warn(ctx context.Context) {
+	if n.config.found {
+		n.log.LogAttrs(ctx, slog.LevelInfo, "configuration found in the working directory", slog.String("file", n.config.file))
+	}
+	if n.random {
+		n.log.LogAttrs(ctx, slog.LevelWarn, "no --auth-key: tokens are signed with a random key, and end with this process")
+	}
+	if n.config.Listen.TLSCert == "" && !isLoopback(n.config.Listen.Addr) {
+		n.log.LogAttrs(ctx, slog.LevelWarn, "serving without TLS beyond this machine: give --tls-cert, or put a proxy in front",
+			slog.String("addr", n.config.Listen.Addr))
+	}
+}
+
+// node loads the configuration and builds the server, and tells what is wrong with both at once.
+func (a *app) node(k *kong.Context, flags *nodeFlags) (*node, error) {
+	c, err := a.load(k, flags.Config, &flags.Settings)
+	n, wrong := a.build(c)
+	return n, errors.Join(err, wrong)
+}
+
+func listen(ctx context.Context, key, addr string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is taken by another process: stop that one, or choose another address with --%s", addr, key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", key, err)
+	}
+	return l, nil
+}
+
+// serve returns when ctx is done and the node is down, or when the listener fails.
+func (n *node) serve(ctx context.Context, l net.Listener) error {
+	served := make(chan error, 1)
+	go func() { served <- n.Serve(l) }()
+	select {
+	case err := <-served:
+		return errors.Join(err, n.stop(ctx))
+	case <-ctx.Done():
+	}
+	n.log.LogAttrs(ctx, slog.LevelInfo, "stopping; another signal ends it at once")
+	stopped := n.stop(ctx)
+	if err := <-served; !errors.Is(err, skein.ErrStopped) { // it had not begun yet
+		return errors.Join(stopped, err)
+	}
+	return stopped
+}
+
+// stop takes the server down within the stop time-out, also when ctx is done.
+func (n *node) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.config.Listen.StopTimeout)
+	defer cancel()
+	return n.Shutdown(ctx)
+}

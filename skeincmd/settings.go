@@ -1,0 +1,151 @@
+package skeincmd
+
+import (
+	"time"
+
+	"github.com/skeinrt/skein/skeincmd/internal/conf"
+)
+
+// settings are all that a node can be told. This is the one table of it: the flags, the environment's names, the keys
+// of the file, their schema and docs/configuration.md are all made of these fields. What only the file can say has the
+// tag kong:"-".
+//
+// A field's flag is its name in kebab-case, its variable is SKEIN_ and the flag in capitals, its key is camelCase.
+type settings struct {
+	Listen    listenSettings   `embed:"" group:"listen"`
+	Auth      authSettings     `embed:"" group:"auth"`
+	Limits    limitSettings    `embed:"" group:"limits"`
+	Features  featureSettings  `embed:"" group:"features"`
+	Operators operatorSettings `embed:"" group:"operators"`
+	Parts     partSettings     `embed:"" group:"parts"`
+	Lists     listSettings     `embed:""`
+}
+
+// listenSettings say where the node is found and who may come.
+type listenSettings struct {
+	Addr        string        `default:"127.0.0.1:8000" placeholder:"HOST:PORT" help:"Address to listen on. Port 0 takes a free one."`
+	Node        string        `placeholder:"NAME" help:"Name of this node, unique in its cluster. Empty: a random one."`
+	Origins     conf.Names    `placeholder:"ORIGIN,…" help:"Web origins that may connect, in SocketCluster's syntax: host:port, host:*, *:port, *:*, and *.host for subdomains. Empty: the server's own host, and clients that send no Origin."`
+	Proxies     conf.Names    `placeholder:"CIDR,…" help:"Proxies whose X-Forwarded-For is believed, as in 10.0.0.0/8."`
+	TLSCert     string        `placeholder:"FILE" help:"PEM file of the certificate and its chain. Serves TLS, with --tls-key."`
+	TLSKey      string        `placeholder:"FILE" secret:"false" help:"PEM file of the certificate's private key."`
+	StopTimeout time.Duration `default:"10s" placeholder:"TIME" help:"How long connections may take to end when the node stops."`
+}
+
+// authSettings are the keys that tokens are signed and verified with.
+type authSettings struct {
+	AuthKey        string        `secret:"" placeholder:"KEY|@FILE" help:"Secret that signs and verifies tokens (HS256), as SocketCluster's authKey; @FILE reads it from a file. Without any key a random one is made, and tokens end with the process."`
+	AuthPublicKey  string        `secret:"false" placeholder:"FILE" help:"PEM file of a public key or certificate that verifies tokens."`
+	AuthPrivateKey string        `secret:"false" placeholder:"FILE" help:"PEM file of a private key that signs and verifies tokens."`
+	AuthAlgorithm  string        `default:"auto" enum:"auto,HS256,HS384,HS512,RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA" placeholder:"NAME" help:"Algorithm of these keys. auto: HS256 for a secret, otherwise the one of the key's type."`
+	AuthAllowWeak  bool          `help:"Accept a secret of fewer than 32 octets, which can be guessed from one token."`
+	AuthExpiry     time.Duration `default:"24h" placeholder:"TIME" help:"How long a signed token lives."`
+	AuthKeys       []authKey     `kong:"-" doc:"More keys, for rotation: all verify; the first of all keys that can, signs. The keys above come first."`
+}
+
+// authKey is one entry of authKeys.
+type authKey struct {
+	ID         string `doc:"Goes into signed tokens as kid, and picks this key for tokens that name it."`
+	Secret     string `secret:"" doc:"A secret, or @FILE."`
+	PublicKey  string `secret:"false" doc:"PEM file of a public key or certificate."`
+	PrivateKey string `secret:"false" doc:"PEM file of a private key."`
+	Algorithm  string `default:"auto" enum:"auto,HS256,HS384,HS512,RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA" doc:"Algorithm of the key. auto: HS256 for a secret, otherwise the one of the key's type."`
+}
+
+// limitSettings bound what clients may cost.
+type limitSettings struct {
+	MaxMessage               conf.Size     `default:"1MiB" placeholder:"SIZE" help:"Largest message of a client, after inflating. Beyond it the connection is closed with 1009."`
+	MaxChannels              int           `default:"1000" placeholder:"N" help:"Most channels that one connection may subscribe to. 0: no limit."`
+	MaxOutbox                conf.Size     `default:"1MiB" placeholder:"SIZE" help:"Most bytes that wait for a slow client before it is closed with 4100."`
+	MaxStall                 time.Duration `default:"10s" placeholder:"TIME" help:"How long sending may make no progress before a client is closed with 4100."`
+	MaxRate                  float64       `placeholder:"N" help:"Most packets a second that one session may send before it is closed with 4101. 0: no limit."`
+	MaxConnections           int           `placeholder:"N" help:"Most open WebSocket connections. 0: the limit of open files less 2,000."`
+	MaxConnectionsPerAddress int           `placeholder:"N" help:"Most WebSocket connections of one address (IPv6: one /64) that is not loopback. 0: 100; negative: no limit."`
+	MaxAcceptRate            float64       `placeholder:"N" help:"Most upgrades a second. 0: no limit."`
+}
+
+// featureSettings switch what clients see.
+type featureSettings struct {
+	Compression bool   `help:"Accept permessage-deflate. It costs memory and CPU for each message."`
+	Raw         string `default:"/ws" placeholder:"PATH|off" help:"Path of the plain WebSocket endpoint whose messages are published."`
+	RawChannel  string `default:"testChannel" placeholder:"CHANNEL" help:"Channel that they are published to."`
+	Echo        string `placeholder:"PATH" help:"Path of an endpoint that sends every message back, up to 16 MiB."`
+	StartPage   bool   `default:"true" negatable:"" help:"Serve the start page at /."`
+	API         bool   `negatable:"" help:"Serve the HTTP API below /api. On by default on a loopback address and with --api-key; elsewhere it needs that or a key for tokens."`
+	APIKey      string `secret:"" placeholder:"KEY|@FILE" help:"Key that the HTTP API asks for, as Authorization: Bearer KEY."`
+}
+
+// operatorSettings are for who runs the node.
+type operatorSettings struct {
+	Metrics     bool   `help:"Serve Prometheus metrics at /metrics."`
+	Admin       bool   `help:"Serve the admin pages at /admin."`
+	OperatorKey string `secret:"" placeholder:"KEY|@FILE" help:"Key that metrics, admin and pprof ask for. Without it metrics answer this machine only, admin logs a random one, and pprof stays on loopback."`
+	Pprof       string `placeholder:"HOST:PORT" help:"Address of a listener of its own for Go's profiles. Off by default."`
+	LogLevel    string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"Least level that is logged, to standard error: debug, info, warn or error."`
+	LogFormat   string `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Format of the log: text or json."`
+}
+
+// partSettings choose drivers.
+type partSettings struct {
+	Driver string `default:"park" enum:"park" placeholder:"NAME" help:"How connections wait for input: park."`
+	Engine string `default:"memory" placeholder:"NAME" help:"What carries messages between nodes: memory (a node alone), or an engine that a plugin provides."`
+}
+
+// listSettings are those that only the file can hold.
+type listSettings struct {
+	Endpoints []endpoint `kong:"-" doc:"SocketCluster endpoints of this node, which share channels and procedures. None: one at /socketcluster/."`
+	Plugins   []use      `kong:"-" doc:"Plugins, by the names that skein plugins --available lists. An entry takes the place of the plugin of that name that a flag starts."`
+}
+
+// endpoint is one entry of endpoints.
+type endpoint struct {
+	Path             string         `default:"/socketcluster/" doc:"Path of the upgrade request."`
+	Protocol         string         `default:"detect" enum:"detect,v1,v2" doc:"Generation: v1 is that of clients up to 14, v2 that from 15 on."`
+	Codec            string         `default:"detect" doc:"detect (JSON or min-bin), json, minbin, or a codec that a plugin provides."`
+	Ping             pingSettings   `doc:"How a silent client is found out."`
+	HandshakeTimeout time.Duration  `default:"10s" doc:"Closes connections that send no #handshake."`
+	CallTimeout      time.Duration  `default:"10s" doc:"Ends calls to the client that are not answered."`
+	Limits           endpointLimits `doc:"What one connection may cost here. 0 takes the node's setting."`
+	AuthScheme       string         `doc:"A scheme of a plugin that verifies and signs tokens here, instead of the auth keys."`
+	AuthKeys         []authKey      `doc:"Keys of this endpoint, instead of the node's."`
+	Origins          conf.Names     `doc:"Web origins that may connect here, instead of the node's."`
+	Lax              bool           `doc:"Serve packets that come before the handshake."`
+	Batch            batchSettings  `doc:"Collects what is sent after the handshake into arrays."`
+	NoPublish        bool           `doc:"Refuse publications of clients."`
+	Compression      *bool          `doc:"Accept permessage-deflate here. Absent: the node's setting."`
+	AnswerUnknown    bool           `doc:"Answer calls of unknown procedures with an error, where SocketCluster lets them time out."`
+}
+
+// pingSettings are those of one endpoint.
+type pingSettings struct {
+	Interval time.Duration `default:"8s" doc:"Between pings. Shorter than the timeout."`
+	Timeout  time.Duration `default:"30s" doc:"Silence after which a connection is closed, in both directions."`
+	Off      bool          `doc:"Send no pings and close nobody. Clients need the same setting."`
+}
+
+// batchSettings are those of one endpoint.
+type batchSettings struct {
+	Duration time.Duration `doc:"How long after the handshake. 0: never."`
+	Interval time.Duration `default:"50ms" doc:"Between two arrays."`
+}
+
+// endpointLimits are those of one endpoint.
+type endpointLimits struct {
+	MaxMessage  conf.Size     `doc:"Largest message, after inflating."`
+	Inbox       conf.Size     `doc:"Received bytes that wait to be handled before reading stops."`
+	Outbox      conf.Size     `doc:"Bytes that wait for a slow client before it is closed."`
+	Channels    int           `doc:"Channels that a session may subscribe to."`
+	Calls       int           `doc:"Procedures that a session may have running; further ones wait."`
+	ChannelName conf.Size     `doc:"Longest channel name."`
+	Stall       time.Duration `doc:"How long a send may make no progress."`
+	Rate        float64       `doc:"Packets a second that a session may send."`
+	Burst       int           `doc:"Packets that may come at once where there is a rate."`
+}
+
+// use is one entry of plugins.
+type use struct {
+	Use     string    `doc:"Name of the plugin in this binary."`
+	As      string    `doc:"Name of this instance, to use one plugin twice."`
+	Prefix  string    `doc:"Goes in front of the paths of all its routes."`
+	Options conf.Node `doc:"The plugin's own options."`
+}
