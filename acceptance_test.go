@@ -41,24 +41,21 @@ type audience struct {
 	raw       *skeintest.Conn
 }
 
-// acceptance runs a step with the plugins of `skein serve`, and more.
-func acceptance(t *testing.T, o skein.Options, more []skein.Plugin, step func(t *testing.T, a *audience)) {
+// gather starts a server with the plugins of `skein serve`, and more, and brings the audience.
+func gather(t *testing.T, o skein.Options, more ...skein.Plugin) *audience {
 	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		plugins := append([]skein.Plugin{rawws.New(), api.New(), metrics.New()}, more...)
-		a := &audience{Server: skeintest.Start(t, o, plugins...), t: t}
-		for range 2 {
-			c := a.Dial(t, client.Options{})
-			s, err := c.Subscribe(t.Context(), "testChannel")
-			if err != nil {
-				t.Fatal(err)
-			}
-			a.clients, a.listeners = append(a.clients, c), append(a.listeners, s)
+	plugins := append([]skein.Plugin{rawws.New(), api.New(), metrics.New()}, more...)
+	a := &audience{Server: skeintest.Start(t, o, plugins...), t: t}
+	for range 2 {
+		c := a.Dial(t, client.Options{})
+		s, err := c.Subscribe(t.Context(), "testChannel")
+		if err != nil {
+			t.Fatal(err)
 		}
-		a.raw = a.Conn(t, "/ws", nil)
-		step(t, a)
-	})
+		a.clients, a.listeners = append(a.clients, c), append(a.listeners, s)
+	}
+	a.raw = a.Conn(t, "/ws", nil)
+	return a
 }
 
 // everybody expects each listener to have these messages within 100 ms, and no others.
@@ -185,7 +182,9 @@ func (p tangled) Setup(_ context.Context, h *skein.Host) error {
 }
 
 func TestAcceptance4RawMessagesReachEverySubscriberOnceAndInOrder(t *testing.T) {
-	acceptance(t, skein.Options{}, nil, func(t *testing.T, a *audience) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := gather(t, skein.Options{})
 		a.sends(`{"hello":1}`)
 		a.everybody(`{"hello":1}`)
 		a.sends("no JSON: ä")
@@ -205,7 +204,9 @@ func TestAcceptance4RawMessagesReachEverySubscriberOnceAndInOrder(t *testing.T) 
 }
 
 func TestAcceptance5RawEndpointRefusesWhatItMust(t *testing.T) {
-	acceptance(t, skein.Options{}, nil, func(t *testing.T, a *audience) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := gather(t, skein.Options{})
 		a.sends(`{"hello":1}`, "text")
 		a.silent()
 		a.refused(http.StatusNotFound, "/nowhere", nil)
@@ -234,7 +235,9 @@ func TestAcceptance5ForeignOriginsMayBeAllowed(t *testing.T) {
 }
 
 func TestAcceptance6ClientsOwnPublicationReachesEverybody(t *testing.T) {
-	acceptance(t, skein.Options{}, nil, func(t *testing.T, a *audience) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := gather(t, skein.Options{})
 		if err := a.clients[0].Publish(t.Context(), "testChannel", map[string]int{"from": 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +246,9 @@ func TestAcceptance6ClientsOwnPublicationReachesEverybody(t *testing.T) {
 }
 
 func TestAcceptance7WhoHasGoneIsLeftOut(t *testing.T) {
-	acceptance(t, skein.Options{}, nil, func(t *testing.T, a *audience) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := gather(t, skein.Options{})
 		left := a.listeners[1]
 		left.Close()
 		synctest.Wait()
@@ -289,7 +294,9 @@ func (a *audience) counts(want int) {
 }
 
 func TestAcceptance8OtherDoorsPublishToo(t *testing.T) {
-	acceptance(t, skein.Options{}, nil, func(t *testing.T, a *audience) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := gather(t, skein.Options{})
 		for _, body := range []string{`{"channel":"testChannel","data":{"a":1}}`, `{"channels":["testChannel","b"],"data":{"a":1}}`} {
 			if got := a.asks(http.StatusOK, http.MethodPost, "/api/publish", body); strings.TrimSpace(got) != "{}" {
 				t.Errorf("got %s, want {}", got)
@@ -308,7 +315,9 @@ func TestAcceptance8OtherDoorsPublishToo(t *testing.T) {
 }
 
 func TestAcceptance13SecondPluginFilters(t *testing.T) {
-	acceptance(t, skein.Options{}, []skein.Plugin{censor.New()}, func(t *testing.T, a *audience) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := gather(t, skein.Options{}, censor.New())
 		a.sends(`{"hello":1}`, `{"hello":"Darn it","list":["heck",1.50]}`, "what the heck")
 		a.everybody(`{"hello":1}`, `{"hello":"*** it","list":["***",1.50]}`, `"what the ***"`)
 		a.silent()
@@ -369,7 +378,9 @@ func TestAcceptance15PanicOfAPluginCostsOneMessage(t *testing.T) {
 		})
 		return nil
 	})
-	acceptance(t, skein.Options{}, []skein.Plugin{panicky}, func(t *testing.T, a *audience) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := gather(t, skein.Options{}, panicky)
 		var refused *client.Error
 		err := a.clients[0].Publish(t.Context(), "testChannel", "boom")
 		if !errors.As(err, &refused) || refused.Name != skein.NamePlugin || !strings.Contains(refused.Message, "panicky") {
@@ -424,7 +435,9 @@ func TestAcceptance16HookRefusesASubscriptionWithItsOwnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	acceptance(t, skein.Options{Tokens: tokens}, []skein.Plugin{private}, func(t *testing.T, a *audience) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := gather(t, skein.Options{Tokens: tokens}, private)
 		c := a.clients[0]
 		var refused *client.Error
 		_, err := c.Subscribe(t.Context(), "private/ada")

@@ -17,32 +17,31 @@ import (
 // procedures is what the plugins have registered, by name.
 type procedures struct {
 	calls  map[string]procedure
-	events map[string][]receiver1
+	events map[string][]eventReceiver
 }
 
 // procedure answers calls of one name.
 type procedure struct {
 	host *Host
 	fn   func(ctx context.Context, s *Session, data json.RawMessage) (json.RawMessage, error)
-	slow *atomic.Bool // whether the last call has taken longer than quick
 }
 
 // receiveFunc takes events of one name.
 type receiveFunc = func(ctx context.Context, s *Session, data json.RawMessage) error
 
-type receiver1 struct {
+type eventReceiver struct {
 	host *Host
 	fn   receiveFunc
 }
 
 func newProcedures() procedures {
-	return procedures{map[string]procedure{}, map[string][]receiver1{}}
+	return procedures{map[string]procedure{}, map[string][]eventReceiver{}}
 }
 
 // Procedure serves calls of a name. Input and output are encoded as JSON; json.RawMessage passes as it is, and Nothing
 // as output replies without data. Input that does not fit is refused with InvalidArgumentsError. Calls of one session
-// run concurrently, each in a goroutine, up to Limits.Calls; the next packet waits for one that takes well below a
-// millisecond. ErrNoReply leaves a call unanswered.
+// run concurrently, each in a goroutine, up to Limits.Calls; but the next packet waits for one that is done within 2 ms.
+// ErrNoReply leaves a call unanswered.
 func Procedure[I, O any](h *Host, name string, fn func(ctx context.Context, s *Session, in I) (O, error)) {
 	h.register("Procedure "+name, func() error {
 		if _, taken := h.procedures[name]; taken {
@@ -58,7 +57,7 @@ func Procedure[I, O any](h *Host, name string, fn func(ctx context.Context, s *S
 				return nil, err
 			}
 			return toJSON(out)
-		}, new(atomic.Bool)}
+		}}
 		return nil
 	})
 }
@@ -134,18 +133,18 @@ func (s *Session) event(p *wire.Packet) {
 		defer s.end()
 		began := time.Now()
 		s.run(proc, cid, e.Data)
-		proc.slow.Store(time.Since(began) > quick)
+		s.slow.Store(time.Since(began) > quick)
 	})
-	proc.await(done)
+	s.await(done)
 }
 
 // quick is how long the next packet waits for a procedure. So the answers of quick ones come in the order of the calls,
 // and what they do, such as a log-in, is done for the packet behind them.
-const quick = 500 * time.Microsecond
+const quick = 2 * time.Millisecond
 
-// await waits for a procedure that may be quick; not for one that was slow the last time.
-func (p procedure) await(done <-chan struct{}) {
-	if p.slow.Load() {
+// await waits for a procedure that may be quick; not where this session's last one was slow.
+func (s *Session) await(done <-chan struct{}) {
+	if s.slow.Load() {
 		return
 	}
 	timer := time.NewTimer(quick)
@@ -153,7 +152,7 @@ func (p procedure) await(done <-chan struct{}) {
 	select {
 	case <-done:
 	case <-timer.C:
-		p.slow.Store(true)
+		s.slow.Store(true)
 	}
 }
 
@@ -257,7 +256,7 @@ func (s *Session) received(e *Event) {
 	}
 }
 
-func (r receiver1) take(ctx context.Context, s *Session, data json.RawMessage) (err error) {
+func (r eventReceiver) take(ctx context.Context, s *Session, data json.RawMessage) (err error) {
 	defer r.host.recovered(ctx, &err)
 	return r.fn(ctx, s, data)
 }
@@ -272,8 +271,8 @@ type answer struct {
 // Endpoint.CallTimeout. The client's error is an *Error; no answer in time is one of name NameTimeout, a connection that
 // ends meanwhile one of NameBadConnection.
 func (s *Session) Call(ctx context.Context, procedure string, data json.RawMessage) (json.RawMessage, error) {
-	if !s.Open() {
-		return nil, errClosed
+	if err := s.sendable(data); err != nil {
+		return nil, err
 	}
 	if _, limited := ctx.Deadline(); !limited {
 		var cancel context.CancelFunc

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -66,7 +67,8 @@ func replaced(pairs ...string) func([]string) []string {
 	}
 }
 
-func named2(name, message string, props map[string]any) *skein.Error {
+// jsError is an error as a program in JavaScript made it.
+func jsError(name, message string, props map[string]any) *skein.Error {
 	return &skein.Error{Name: name, Message: message, Props: props}
 }
 
@@ -141,7 +143,7 @@ func loginServer(h *skein.Host) {
 	type user struct{ Username string }
 	skein.Procedure(h, "login", func(ctx context.Context, s *skein.Session, in *user) (skein.Nothing, error) {
 		if in != nil && in.Username != "" && in.Username != "bob" {
-			return skein.Nothing{}, named2("LoginError", "Login error", map[string]any{"isClientError": true})
+			return skein.Nothing{}, jsError("LoginError", "Login error", map[string]any{"isClientError": true})
 		}
 		return skein.Nothing{}, s.SetToken(ctx, map[string]string{"username": "bob"}, skein.TokenOptions{})
 	})
@@ -163,7 +165,7 @@ func confirmingLoginServer(h *skein.Host) {
 	})
 }
 
-// onChannel refuses subscriptions or publications by channel.
+// byName refuses by the name of the call or event, or of the channel.
 func byName(errs map[string]error) func(ctx context.Context, e *skein.Event) error {
 	return func(_ context.Context, e *skein.Event) error {
 		if e.Name != "" {
@@ -180,9 +182,9 @@ func rpcServer(h *skein.Host) {
 	}
 	for name, err := range map[string]error{
 		"err": errors.New("plain error"), "str": skein.ErrorText("string error"), "efunc": skein.ErrorText("[function foo]"),
-		"custom":  named2("CustomError", "custom msg", map[string]any{"code": 99, "list": []int{1}, "nested": map[string]int{"a": 1}}),
+		"custom":  jsError("CustomError", "custom msg", map[string]any{"code": 99, "list": []int{1}, "nested": map[string]int{"a": 1}}),
 		"type":    errors.New("Cannot read properties of null (reading 'x')"),
-		"errdata": named2("CustomError", "custom msg", map[string]any{"code": 99}),
+		"errdata": jsError("CustomError", "custom msg", map[string]any{"code": 99}),
 		"code":    errors.New("1234"),
 	} {
 		skein.Procedure(h, name, func(context.Context, *skein.Session, raw) (raw, error) { return nil, err })
@@ -207,13 +209,13 @@ const invalidOrigin = "403 Failed to authorize socket handshake - Invalid origin
 
 const loginOrder = "6, Ordering 3: a token event may come before or behind the answer to the login; clients tolerate both"
 
-func stagedModern() map[string]staging {
-	subError := named2("SubError", "not allowed", map[string]any{"code": 7})
-	all := map[string]staging{
-		"handshake-sc-refused-default":     refusing(named2("CustomError", "go away", map[string]any{"foo": 42})),
+// stagedHandshakes are the upgrades, handshakes and tokens of server 20.
+func stagedHandshakes() map[string]staging {
+	return map[string]staging{
+		"handshake-sc-refused-default":     refusing(jsError("CustomError", "go away", map[string]any{"foo": 42})),
 		"handshake-sc-refused-status":      refusing(&skein.Error{Name: "CustomError", Message: "banned", Code: 4501}),
 		"handshake-sc-refused-silent":      refusing(skein.Silent()),
-		"handshake-ws-refused-http":        refusingUpgrades(named2("X", "no ws for you", nil)),
+		"handshake-ws-refused-http":        refusingUpgrades(jsError("X", "no ws for you", nil)),
 		"handshake-ws-refused-silent-http": refusingUpgrades(skein.Silent()),
 		"handshake-http-paths": staging{}.edited("16.10: unknown paths are 404; security.md: a wrong version is 426; the words are ours", replaced(
 			"400 Bad Request", "404 404 page not found",
@@ -232,10 +234,16 @@ func stagedModern() map[string]staging {
 		}),
 		"handshake-token-hs512": {skip: "16.9: a shared key verifies HS256 only"},
 
-		"authenticate-token-hs512":            {skip: "16.9: a shared key verifies HS256 only"},
-		"authenticate-mw-block":               refusingTokens(named2("AuthMwError", "user disabled", nil)),
-		"authenticate-mw-block-badtoken":      refusingTokens(&skein.Error{Name: "AuthMwError", Message: "token revoked", BadToken: true}),
-		"authenticate-mw-block-silent":        refusingTokens(skein.Silent()),
+		"authenticate-token-hs512":       {skip: "16.9: a shared key verifies HS256 only"},
+		"authenticate-mw-block":          refusingTokens(jsError("AuthMwError", "user disabled", nil)),
+		"authenticate-mw-block-badtoken": refusingTokens(&skein.Error{Name: "AuthMwError", Message: "token revoked", BadToken: true}),
+		"authenticate-mw-block-silent":   refusingTokens(skein.Silent()),
+	}
+}
+
+func stagedModern() map[string]staging {
+	subError := jsError("SubError", "not allowed", map[string]any{"code": 7})
+	all := map[string]staging{
 		"login-procedure-setAuthToken":        staging{plugin: loginServer}.anyOrder(loginOrder),
 		"client-deauthenticate":               staging{plugin: loginServer}.anyOrder(loginOrder),
 		"reconnect-with-saved-token":          staging{plugin: loginServer}.anyOrder(loginOrder),
@@ -266,8 +274,18 @@ func stagedModern() map[string]staging {
 				"str": skein.ErrorText("just a string"),
 			}))
 		}},
+	}
+	for _, more := range []map[string]staging{stagedHandshakes(), stagedTraffic(), stagedActs()} {
+		maps.Copy(all, more)
+	}
+	return all
+}
+
+// stagedTraffic are publications and calls.
+func stagedTraffic() map[string]staging {
+	return map[string]staging{
 		"publish-blocked": {plugin: func(h *skein.Host) {
-			h.OnPublish("*", byName(map[string]error{"e": named2("PubError", "cannot publish", nil), "silent": skein.Silent()}))
+			h.OnPublish("*", byName(map[string]error{"e": jsError("PubError", "cannot publish", nil), "silent": skein.Silent()}))
 			h.OnPublish("mod", func(_ context.Context, e *skein.Event) error {
 				e.Data = raw(`"modified"`)
 				return nil
@@ -288,22 +306,18 @@ func stagedModern() map[string]staging {
 		}},
 		"rpc-client-to-server": staging{plugin: rpcServer}.edited("3: error:null is success, which we say without an error", replaced(`{"error":null,"rid":9}`, `{"rid":9}`)),
 		"rpc-blocked": {plugin: func(h *skein.Host) {
-			h.OnCall("*", byName(map[string]error{"e": named2("E", "blocked", nil), "s": skein.Silent()}))
-			h.OnTransmit("*", byName(map[string]error{"t": named2("E", "blocked transmit", nil)}))
+			h.OnCall("*", byName(map[string]error{"e": jsError("E", "blocked", nil), "s": skein.Silent()}))
+			h.OnTransmit("*", byName(map[string]error{"t": jsError("E", "blocked transmit", nil)}))
 		}},
-		"codec-minbin": staging{plugin: func(h *skein.Host) {
+		"codec-minbin": {plugin: func(h *skein.Host) {
 			skein.Procedure(h, "ok", func(context.Context, *skein.Session, raw) (raw, error) { return raw(`{"sum":3}`), nil })
 			skein.Procedure(h, "undef", func(context.Context, *skein.Session, raw) (skein.Nothing, error) { return skein.Nothing{}, nil })
 			skein.Procedure(h, "err", func(context.Context, *skein.Session, raw) (raw, error) {
-				return nil, named2("E", "boom", map[string]any{"code": 1})
+				return nil, jsError("E", "boom", map[string]any{"code": 1})
 			})
 		}, cues: []cue{{"#setAuthToken", setToken(`{"username":"bob","exp":4102444800,"iat":1500000000}`, 0)}}},
 		"max-payload": {skip: "the message that was too large is not in the recording; packets.txt has one"},
 	}
-	for name, set := range stagedActs() {
-		all[name] = set
-	}
-	return all
 }
 
 // stagedActs are those in which the server did something of itself.
@@ -317,8 +331,12 @@ func stagedActs() map[string]staging {
 		"rpc-builtin-reserved-to-client":                {skip: "it tests the client with packets that the server is made to send"},
 		"rpc-pending-on-disconnect":                     {cues: []cue{{"close 4200", disconnect(4200, "server bye")}}},
 		"rpc-server-to-client": {cues: []cue{
-			{`"event":"ok"`, calling("ok", raw("5"))}, {`"event":"ok"`, calling("ok", nil)}, {`"event":"bad"`, calling("bad", raw("5"))},
-			{`"event":"none"`, calling("none", raw("5"))}, {`"event":"ev"`, transmit("ev", raw(`{"a":1}`))}, {`"event":"ev"`, transmit("ev", nil)},
+			{`"event":"ok"`, calling("ok", raw("5"))},
+			{`"event":"ok"`, calling("ok", nil)},
+			{`"event":"bad"`, calling("bad", raw("5"))},
+			{`"event":"none"`, calling("none", raw("5"))},
+			{`"event":"ev"`, transmit("ev", raw(`{"a":1}`))},
+			{`"event":"ev"`, transmit("ev", nil)},
 		}},
 		"server-close":                  {skip: "9: upstream cuts TCP where we close with 1001"},
 		"server-disconnect-default":     {cues: []cue{{"close 1000", disconnect(0, "")}}},
@@ -334,7 +352,8 @@ func stagedActs() map[string]staging {
 		"x-json-number-and-key-normalisation":         {skip: "3: payloads are passed through unchanged, where JavaScript loses digits"},
 		"x-server-batch-then-disconnect-loses-buffer": {skip: "what was batched is flushed before the close, where upstream loses it"},
 		"x-setAuthToken-payload-and-default-expiry": {cues: []cue{
-			{`"#setAuthToken"`, setToken(`{"username":"a","channels":["x"]}`, 0)}, {`"#setAuthToken"`, setToken(`{"username":"a"}`, 5*time.Second)},
+			{`"#setAuthToken"`, setToken(`{"username":"a","channels":["x"]}`, 0)},
+			{`"#setAuthToken"`, setToken(`{"username":"a"}`, 5*time.Second)},
 			{`"#setAuthToken"`, setToken(`{"username":"a","exp":4102444800}`, 5*time.Second)},
 		}},
 	}
@@ -407,7 +426,7 @@ func stagedLegacy() map[string]staging {
 		"after-handshake-odd-frames": staging{}.edited("3: cid 0 is answered and a text is no cid, since 18.1", func(want []string) []string {
 			return append(without(`"rid":"s"`)(want)[:1:1], `{"rid":0}`, `{"rid":40}`)
 		}),
-		"authenticate-mw-block": refusingTokens(named2("AuthMwError", "user disabled", nil)),
+		"authenticate-mw-block": refusingTokens(jsError("AuthMwError", "user disabled", nil)),
 		"authenticate-mw-block-badtoken": refusingTokens(&skein.Error{Name: "AuthMwError", Message: "token revoked", BadToken: true}).edited("14: isBadToken", func(want []string) []string {
 			return removedBehind(replaced(`{"message":"token revoked"`, `{"isBadToken":true,"message":"token revoked"`)(want))
 		}),
@@ -427,10 +446,10 @@ func stagedLegacy() map[string]staging {
 
 		"handshake-http-paths": staging{}.edited("16.10: unknown paths are 404", replaced("400 Bad Request", "404 404 page not found")),
 
-		"handshake-sc-refused-default":     refusing(named2("CustomError", "go away", map[string]any{"foo": 42})),
+		"handshake-sc-refused-default":     refusing(jsError("CustomError", "go away", map[string]any{"foo": 42})),
 		"handshake-sc-refused-status":      refusing(&skein.Error{Name: "CustomError", Message: "banned", Code: 4501}),
 		"handshake-sc-refused-silent":      refusing(skein.Silent()),
-		"handshake-ws-refused-http":        refusingUpgrades(named2("X", "no ws for you", nil)),
+		"handshake-ws-refused-http":        refusingUpgrades(jsError("X", "no ws for you", nil)),
 		"handshake-ws-refused-silent-http": refusingUpgrades(skein.Silent()),
 		"login-procedure-setAuthToken": staging{plugin: loginServer}.edited("the program's error had no property", replaced(
 			`"message":"Login error"`, `"isClientError":true,"message":"Login error"`)),
@@ -445,8 +464,11 @@ func stagedLegacy() map[string]staging {
 		"rpc-blocked":          stagedModern()["rpc-blocked"],
 		"rpc-client-to-server": staging{plugin: rpcServer}.edited("an error of ours is an object or a text", replaced(`"error":1234`, `"error":{"message":"1234"}`)),
 		"rpc-server-to-client": {cues: []cue{
-			{`"event":"ok"`, calling("ok", raw("5"))}, {`"event":"bad"`, calling("bad", raw("5"))},
-			{`"event":"none"`, calling("none", raw("5"))}, {`"event":"ev"`, transmit("ev", raw(`{"a":1}`))}, {`"event":"ev"`, transmit("ev", nil)},
+			{`"event":"ok"`, calling("ok", raw("5"))},
+			{`"event":"bad"`, calling("bad", raw("5"))},
+			{`"event":"none"`, calling("none", raw("5"))},
+			{`"event":"ev"`, transmit("ev", raw(`{"a":1}`))},
+			{`"event":"ev"`, transmit("ev", nil)},
 		}},
 		"server-disconnect-default": staging{cues: []cue{{"#disconnect", disconnect(0, "")}}}.edited("9: legacy answered the client's #disconnect with a second close", firstClose),
 		"server-disconnect-code-reason": staging{cues: []cue{{"#disconnect", disconnect(4500, "permanently")}}}.edited("9: the reason was in #disconnect", func(want []string) []string {
@@ -471,7 +493,7 @@ func stagedCross() map[string]staging {
 			skein.Procedure(h, "login", func(ctx context.Context, s *skein.Session, _ raw) (raw, error) {
 				return rawOrNil(result), s.SetToken(ctx, map[string]string{"username": "bob"}, skein.TokenOptions{})
 			})
-			skein.Procedure(h, "fail", func(context.Context, *skein.Session, raw) (raw, error) { return nil, named2("NopeError", "nope", nil) })
+			skein.Procedure(h, "fail", func(context.Context, *skein.Session, raw) (raw, error) { return nil, jsError("NopeError", "nope", nil) })
 		}
 	}
 	all := map[string]staging{

@@ -54,7 +54,7 @@ func (s *Session) take(d *delivery) {
 	if s.closed.Load() {
 		return
 	}
-	if s.out.collecting() && s.out.add(d.packet(s.codec)) {
+	if s.out.collecting() && s.batched(d.packet(s.codec)) {
 		return
 	}
 	if f := d.frame(s.codec); f != nil {
@@ -126,7 +126,7 @@ func (s *Session) sendFrame(f *ws.Frame) {
 
 // send queues an encoded packet, batched where the session batches.
 func (s *Session) send(packet []byte) {
-	if s.out.collecting() && s.out.add(packet) {
+	if s.out.collecting() && s.batched(packet) {
 		return
 	}
 	s.sendNow(packet)

@@ -119,6 +119,14 @@ func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx
 	return release, true
 }
 
+// brokeOff is told of an upgrade that was allowed and has failed. The client is told where it still can be.
+func (s *Server) brokeOff(w http.ResponseWriter, r *http.Request, err error) {
+	s.log.DebugContext(r.Context(), "the upgrade broke off", slog.Any("error", err))
+	if refusal, ok := errors.AsType[*ws.UpgradeError](err); ok {
+		refusal.Write(w)
+	}
+}
+
 // statusOf is the HTTP status of a refusal.
 func statusOf(err error, fallback int) int {
 	if e, ok := errors.AsType[*Error](err); ok && e.Status != 0 {

@@ -167,7 +167,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	if err != nil {
 		release()
-		e.server.log.DebugContext(r.Context(), "the upgrade broke off")
+		e.server.brokeOff(w, r, err)
 		return
 	}
 	s := &Session{
@@ -177,7 +177,11 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e.count(false, 1)
 	s.clock.handshake = time.Now().Add(e.HandshakeTimeout)
+	stays := e.server.keep(conn)
 	conn.Start((*receiver)(s))
+	if !stays {
+		s.shut(CloseGoingAway, "")
+	}
 	s.watch() // the handshake may have come already
 }
 

@@ -118,61 +118,10 @@ func fixtureHooks(h *skein.Host) {
 		}
 		return verdict(what)
 	})
-	h.OnAuthenticate(func(_ context.Context, e *skein.Event) error {
-		var claims struct{ User string }
-		if err := e.Token.Decode(&claims); err != nil {
-			return err
-		}
-		switch claims.User {
-		case "banned":
-			return &skein.Error{Name: "BannedError", Message: "the user is banned"}
-		case "revoked":
-			return &skein.Error{Name: "RevokedError", Message: "the token is revoked", BadToken: true}
-		case "quiet":
-			return skein.Silent()
-		case "panic":
-			panic("as asked")
-		}
-		return nil
-	})
-	h.OnSubscribe("*", func(_ context.Context, e *skein.Event) error {
-		switch {
-		case e.Channel == "slow":
-			pass(80 * time.Millisecond)
-		case e.Channel == "data":
-			return errors.New("data " + string(e.Data))
-		case e.Channel == "members" && e.Session.Token() == nil:
-			if e.Expired != nil {
-				return e.Expired
-			}
-			return errors.New("members only")
-		}
-		return verdict(e.Channel)
-	})
-	h.OnPublish("*", func(_ context.Context, e *skein.Event) error {
-		switch e.Channel {
-		case "upper":
-			e.Data = json.RawMessage(strings.ToUpper(string(e.Data)))
-		case "old":
-			e.Channel = "new"
-		case "ring/1", "ring/2":
-			e.Channel += "1"
-		case "broken":
-			e.Data = json.RawMessage("{")
-		}
-		return verdict(e.Channel)
-	})
-	h.OnDeliver("out/*", func(_ context.Context, e *skein.Event) error {
-		switch string(e.Data) {
-		case `"block"`:
-			return errors.New("not for you")
-		case `"mine"`:
-			e.Data, _ = json.Marshal(e.Session.Query().Get("name"))
-		case `"panic"`:
-			panic("as asked")
-		}
-		return nil
-	})
+	h.OnAuthenticate(judgeToken)
+	h.OnSubscribe("*", judgeSubscription)
+	h.OnPublish("*", judgePublication)
+	h.OnDeliver("out/*", judgeDelivery)
 	h.OnCall("*", func(_ context.Context, e *skein.Event) error {
 		if e.Name == "edited" {
 			e.Name, e.Data = "echo", json.RawMessage(`"edited"`) // the name is not the hook's to change
@@ -180,6 +129,67 @@ func fixtureHooks(h *skein.Host) {
 		return verdict(e.Name)
 	})
 	h.OnTransmit("*", func(_ context.Context, e *skein.Event) error { return verdict(e.Name) })
+}
+
+func judgeToken(_ context.Context, e *skein.Event) error {
+	var claims struct{ User string }
+	if err := e.Token.Decode(&claims); err != nil {
+		return err
+	}
+	switch claims.User {
+	case "banned":
+		return &skein.Error{Name: "BannedError", Message: "the user is banned"}
+	case "revoked":
+		return &skein.Error{Name: "RevokedError", Message: "the token is revoked", BadToken: true}
+	case "quiet":
+		return skein.Silent()
+	case "panic":
+		panic("as asked")
+	}
+	return nil
+}
+
+func judgeSubscription(_ context.Context, e *skein.Event) error {
+	switch {
+	case e.Channel == "slow":
+		pass(80 * time.Millisecond)
+	case e.Channel == "data":
+		return errors.New("data " + string(e.Data))
+	case e.Channel == "members" && e.Session.Token() == nil:
+		if e.Expired != nil {
+			return e.Expired
+		}
+		return errors.New("members only")
+	}
+	return verdict(e.Channel)
+}
+
+func judgePublication(_ context.Context, e *skein.Event) error {
+	switch e.Channel {
+	case "upper":
+		e.Data = json.RawMessage(strings.ToUpper(string(e.Data)))
+	case "old":
+		e.Channel = "new"
+	case "hop/1", "hop/2":
+		e.Channel = map[string]string{"hop/1": "hop/2", "hop/2": "hop/3"}[e.Channel]
+	case "broken":
+		e.Data = json.RawMessage("{")
+	}
+	return verdict(e.Channel)
+}
+
+func judgeDelivery(_ context.Context, e *skein.Event) error {
+	switch string(e.Data) {
+	case `"block"`:
+		return errors.New("not for you")
+	case `"mine"`:
+		e.Data, _ = json.Marshal(e.Session.Query().Get("name")) // a string
+	case `"panic"`:
+		panic("as asked")
+	case `"leave"`:
+		return e.Session.Kick(e.Channel, "")
+	}
+	return nil
 }
 
 func fixtureProcedures(h *skein.Host) {
@@ -233,8 +243,7 @@ func pass(d time.Duration) { <-time.After(d) }
 
 // described is an error in full.
 func described(err error) string {
-	var e *skein.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*skein.Error](err); ok {
 		b, _ := e.MarshalJSON() // never fails
 		return string(b)
 	}

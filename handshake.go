@@ -47,6 +47,7 @@ func (s *Session) handshake(p *wire.Packet) {
 // admit opens the session and answers its handshake.
 func (s *Session) admit(ctx context.Context, cid wire.Number, token *Token, soft error, again bool) {
 	before := s.replaceToken(token)
+	s.sendNow(s.codec.wire.AppendResult(nil, cid, s.status(soft))) // before anybody else can find the session
 	if !again {
 		s.request = nil
 		s.open.Store(true)
@@ -54,9 +55,6 @@ func (s *Session) admit(ctx context.Context, cid wire.Number, token *Token, soft
 		s.endpoint.count(true, 1)
 		s.server.counters.opened.Add(1)
 		s.server.remember(s)
-	}
-	s.sendNow(s.codec.wire.AppendResult(nil, cid, s.status(soft)))
-	if !again {
 		s.batchHandshake(s.endpoint.Batch)
 		s.startPings()
 		s.server.hooks[onConnect].tell(ctx, "", &Event{Session: s, Token: token, Err: soft})
@@ -113,10 +111,14 @@ func (s *Session) verify(ctx context.Context, raw json.RawMessage) (*Token, erro
 
 func (s *Session) verifySigned(ctx context.Context, signed string) (*Token, error) {
 	token, err := s.endpoint.scheme.Verify(ctx, signed)
-	if err == nil {
+	switch {
+	case err != nil:
+		return nil, tokenError(err)
+	case token == nil:
+		return nil, &Error{Name: NameAuthToken, Message: "The auth scheme has returned no token"}
+	default:
 		return token, nil
 	}
-	return nil, tokenError(err)
 }
 
 // tokenError is what a scheme said, as clients know it.

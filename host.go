@@ -24,11 +24,13 @@ type Host struct {
 	server *Server
 	reg    *registration
 	name   string
-	log    *slog.Logger
+	log    *slog.Logger // limited, for what the server says about the plugin
+	own    *slog.Logger // the plugin's
 
 	mu     sync.Mutex
 	sealed bool
 	errs   []error
+	late   []error // what was registered after Setup
 
 	// Collected during Setup, read only after.
 	hooks      [points]chain
@@ -74,6 +76,7 @@ type AdminPage struct {
 func newHost(s *Server, r *registration) *Host {
 	return &Host{
 		server: s, reg: r, name: r.name, log: s.log.With(slog.String("plugin", r.name)),
+		own:        s.options.Logger.With(slog.String("node", s.options.Node), slog.String("plugin", r.name)),
 		procedures: map[string]procedure{}, receivers: map[string]receiveFunc{},
 		drivers: drivers{map[string]engine.Engine{}, map[string]Codec{}, map[string]AuthScheme{}, nil},
 	}
@@ -100,11 +103,19 @@ func (h *Host) register(what string, fn func() error) {
 	defer h.mu.Unlock()
 	if h.sealed {
 		h.log.Error("registered after Setup: ignored", slog.String("what", what))
+		h.late = append(h.late, fmt.Errorf("%s: %s: it must be registered in Setup", caller(), what))
 		return
 	}
 	if err := fn(); err != nil {
 		h.errs = append(h.errs, fmt.Errorf("%s: %s: %w", caller(), what, err))
 	}
+}
+
+// tooLate tells what was registered after Setup; one who guards with such a hook guards nothing.
+func (h *Host) tooLate() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return errors.Join(h.late...)
 }
 
 // caller is the file and line of the plugin's own call.
@@ -129,7 +140,7 @@ func (h *Host) Name() string { return h.name }
 func (h *Host) Prefix() string { return h.reg.use.Prefix }
 
 // Logger names the plugin in each record.
-func (h *Host) Logger() *slog.Logger { return h.log }
+func (h *Host) Logger() *slog.Logger { return h.own }
 
 // Server is the server that the plugin is part of.
 func (h *Host) Server() *Server { return h.server }

@@ -65,8 +65,8 @@ func TestPluginsLiveInOrderAndEndInReverse(t *testing.T) {
 		if got := seen.lines(); !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		if err := srv.Shutdown(t.Context()); !errors.Is(err, skein.ErrStopped) {
-			t.Errorf("again: got %v, want %v", err, skein.ErrStopped)
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Errorf("again: got %v", err)
 		}
 		if err := srv.Start(t.Context()); !errors.Is(err, skein.ErrStarted) {
 			t.Errorf("after the end: got %v, want %v", err, skein.ErrStarted)
@@ -141,7 +141,7 @@ func TestStagesHaveDeadlines(t *testing.T) {
 		if err == nil || time.Since(began) > 3*time.Second {
 			t.Fatalf("got %v after %v, want errors within 3s", err, time.Since(began))
 		}
-		wantContains(t, err.Error(), `plugin "q": OnDrain: it took longer than 1s`, `plugin "q": OnStop: it took longer than 1s`, `plugin "q": OnStop: cannot stop`)
+		wantContains(t, err.Error(), `plugin "q": OnDrain: it took longer than 1s`, `plugin "q": OnStop: it took longer than 500ms`, `plugin "q": OnStop: cannot stop`)
 		pass(2 * time.Minute)
 	})
 }
@@ -216,7 +216,7 @@ func TestShutdownSendsClientsAway(t *testing.T) {
 		}
 		got := seen.lines()
 		slices.Sort(got[1 : len(got)-1])
-		want := []string{"drain", "disconnect code=1001 opened=true", "disconnect code=1006 opened=false", "raw <nil>", "stop <nil>", "unsubscribe channel=news"}
+		want := []string{"drain", "disconnect code=1001 opened=true", "disconnect code=1001 opened=false", "raw <nil>", "stop <nil>", "unsubscribe channel=news"}
 		slices.Sort(want[1:])
 		slices.Sort(got)
 		slices.Sort(want)

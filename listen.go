@@ -24,7 +24,7 @@ func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	select {
-	case err = <-served:
+	case err = <-served: // the listener has failed, or the program has called Shutdown
 	case <-ctx.Done():
 	}
 	return errors.Join(err, s.shutdownIn(context.WithoutCancel(ctx)))
@@ -59,6 +59,9 @@ func (s *Server) Serve(l net.Listener) error {
 	s.servers[h] = l.Addr()
 	s.mu.Unlock()
 	err := h.Serve(l)
+	s.mu.Lock()
+	delete(s.servers, h)
+	s.mu.Unlock()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -114,11 +117,4 @@ func (s *Server) accepting() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.phase == running
-}
-
-// serving reports whether publications are taken: from the moment the engine stands until it is closed.
-func (s *Server) serving() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.phase == starting || s.phase == running || s.phase == draining
 }

@@ -36,7 +36,8 @@ func operations(h *skein.Host) {
 	skein.Operation(h, "POST /bad", func(context.Context, skein.Nothing) (any, error) { return func() {}, nil })
 	skein.Operation(h, "GET /odd", func(_ context.Context, in struct {
 		F float64 `query:"f"`
-	}) (skein.Nothing, error) {
+	},
+	) (skein.Nothing, error) {
 		return skein.Nothing{}, nil
 	})
 	for name, err := range map[string]error{
@@ -110,7 +111,7 @@ func TestOperationsReadJSONOnly(t *testing.T) {
 	answer := srv.Inject(r)
 	body, _ := io.ReadAll(answer.Body) // compared below
 	_ = answer.Body.Close()
-	if answer.StatusCode != 400 || !strings.Contains(string(body), "the body broke off") {
+	if answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "the body broke off") {
 		t.Errorf("got %d %s, want 400", answer.StatusCode, body)
 	}
 }

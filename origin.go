@@ -25,7 +25,7 @@ func parseOrigins(entries []string) (origins, error) {
 		if !found || host == "" || port == "" || strings.Contains(entry, "/") {
 			return nil, fmt.Errorf("the origin %q: write host:port, host:*, *:port or *:* (https has port 443, http 80)", entry)
 		}
-		list = append(list, origin{strings.ToLower(host), port})
+		list = append(list, origin{strings.ToLower(strings.Trim(host, "[]")), port})
 	}
 	return list, nil
 }

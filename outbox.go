@@ -18,8 +18,10 @@ type outbox struct {
 
 func (o *outbox) collecting() bool { return o.on.Load() }
 
-// add keeps a packet for the next array and reports whether it did; it does not when batching has just ended.
-func (o *outbox) add(packet []byte) bool {
+// batched keeps a packet for the next array and reports whether it did; it does not when batching has just ended. An array
+// that would fill half of the connection's own queue leaves at once, so that what is collected is bounded with it.
+func (s *Session) batched(packet []byte) bool {
+	o := &s.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.on.Load() {
@@ -27,6 +29,9 @@ func (o *outbox) add(packet []byte) bool {
 	}
 	o.packets = append(o.packets, packet)
 	o.size += len(packet)
+	if o.size >= s.endpoint.Limits.Outbox/2 {
+		o.release(s)
+	}
 	return true
 }
 
@@ -43,6 +48,14 @@ func (s *Session) batchHandshake(b Batch) {
 func (o *outbox) flush(s *Session, stop bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.release(s)
+	if stop {
+		o.on.Store(false)
+	}
+}
+
+// release sends the array, under the lock.
+func (o *outbox) release(s *Session) {
 	if len(o.packets) > 0 {
 		size := o.size + len(o.packets) + 16
 		if s.codec.driver == nil {
@@ -54,9 +67,6 @@ func (o *outbox) flush(s *Session, stop bool) {
 		}
 	}
 	o.packets, o.size = nil, 0
-	if stop {
-		o.on.Store(false)
-	}
 }
 
 // StartBatching collects what is sent to the client and sends it as one array at each Batch.Interval, until

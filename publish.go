@@ -26,11 +26,7 @@ func (s *Session) publish(p *wire.Packet) {
 		return
 	}
 	e := Event{Session: s, Channel: p.Channel, Data: p.Payload, Source: SourceClient, Expired: expired}
-	ctx := s.server.life.ctx
-	if len(s.server.hooks[onPublish]) > 0 {
-		ctx = s.Context()
-	}
-	if err := s.server.publish(ctx, &e); err != nil {
+	if err := s.server.publish(s.Context(), &e); err != nil {
 		s.fail(p.CID, refusal(err, "publishIn", "inbound"))
 		return
 	}
@@ -47,7 +43,7 @@ func (s *Server) Publish(ctx context.Context, channel string, data json.RawMessa
 // publish is the one way in: every publication of every kind comes through here.
 func (s *Server) publish(ctx context.Context, e *Event) error {
 	if e.Source != SourceClient {
-		if !s.serving() {
+		if !s.stood.Load() {
 			return ErrStopped
 		}
 		if e.Data != nil && !wire.Valid(e.Data) {

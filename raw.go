@@ -48,16 +48,17 @@ type rawEndpoint struct {
 	origins  origins
 	patterns []pattern
 	start    func(c *RawConn) ws.Handler
+	run      func(c *RawConn) // behind start, where it is not nil
 }
 
 // HandleWS serves a raw WebSocket endpoint below the plugin's prefix. serve is called in a goroutine of its own for each
 // connection, which is closed when it returns: with 1000, or with 1011 where it returns an error.
 func (h *Host) HandleWS(path string, serve func(c *RawConn) error, o ...RawOptions) {
-	h.addRaw(path, o, func(c *RawConn) ws.Handler {
+	e := h.addRaw(path, o, func(c *RawConn) ws.Handler {
 		c.queue = make(chan RawMessage)
-		h.server.life.tasks.Go(func() { c.run(serve) })
 		return (*queued)(c)
 	})
+	e.run = func(c *RawConn) { h.server.life.tasks.Go(func() { c.run(serve) }) }
 }
 
 // HandleMessages serves an endpoint of decoded messages: fn's value is the reply, as JSON text, and Nothing is none. An
@@ -80,7 +81,7 @@ func HandleMessages[I, O any](h *Host, path string, fn func(ctx context.Context,
 	Operation(h, "POST "+path, fn)
 }
 
-func (h *Host) addRaw(path string, o []RawOptions, start func(c *RawConn) ws.Handler) {
+func (h *Host) addRaw(path string, o []RawOptions, start func(c *RawConn) ws.Handler) *rawEndpoint {
 	e := &rawEndpoint{host: h, start: start}
 	if len(o) > 0 {
 		e.RawOptions = o[0]
@@ -104,6 +105,7 @@ func (h *Host) addRaw(path string, o []RawOptions, start func(c *RawConn) ws.Han
 		return err
 	})
 	h.addRoute("GET "+path, kindWebSocket, e)
+	return e
 }
 
 // ServeHTTP upgrades a request to a raw connection.
@@ -128,6 +130,7 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	if err != nil {
 		release()
+		s.brokeOff(w, r, err)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(s.life.ctx)
@@ -135,8 +138,14 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		server: s, host: e.host, conn: conn, ctx: ctx, cancel: cancel, token: token, release: release,
 		request: r.WithContext(ctx), //nolint:contextcheck // the request's own context ends with the upgrade
 	}
-	s.keepRaw(conn, true)
+	stays := s.keep(conn)
 	conn.Start(e.start(c))
+	if e.run != nil {
+		e.run(c)
+	}
+	if !stays {
+		conn.Close(CloseGoingAway, "")
+	}
 }
 
 // spoken lists the subprotocols to choose from: those that the client has offered and a pattern allows.
@@ -150,17 +159,6 @@ func (e *rawEndpoint) spoken(r *http.Request) []string {
 		}
 	}
 	return list
-}
-
-// keepRaw notes raw connections, for Shutdown.
-func (s *Server) keepRaw(c *ws.Conn, there bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if there {
-		s.raws[c] = struct{}{}
-	} else {
-		delete(s.raws, c)
-	}
 }
 
 // RawConn is a WebSocket connection that does not speak SocketCluster. Its sending methods may be called from any
@@ -286,7 +284,7 @@ func (c *RawConn) finish(e ws.CloseError) {
 	if old != nil {
 		old.Stop()
 	}
-	c.server.keepRaw(c.conn, false)
+	c.server.drop(c.conn)
 	c.release()
 }
 

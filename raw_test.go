@@ -222,7 +222,7 @@ func TestRawEndpointsHaveTheirOwnRules(t *testing.T) {
 				},
 			}
 			h.HandleWS("/ws", func(c *skein.RawConn) error {
-				err := c.SendJSON([]any{c.Subprotocol(), json.RawMessage(c.Token().Claims), c.Request().URL.Path, c.RemoteAddr()})
+				err := c.SendJSON([]any{c.Subprotocol(), c.Token().Claims, c.Request().URL.Path, c.RemoteAddr()})
 				return errors.Join(err, echo(c))
 			}, rules)
 		})

@@ -39,7 +39,7 @@ func TestScenarios(t *testing.T) {
 			t.Fatal(err)
 		}
 		line := 1
-		for _, paragraph := range strings.Split(string(text), "\n\n") {
+		for paragraph := range strings.SplitSeq(string(text), "\n\n") {
 			first := line
 			line += strings.Count(paragraph, "\n") + 2
 			title, steps, ok := strings.Cut(strings.TrimLeft(paragraph, "\n"), "\n")
@@ -114,7 +114,7 @@ func (p *play) step(step string) {
 	word, rest, _ := strings.Cut(step, " ")
 	switch {
 	case word == "server":
-		for _, setting := range strings.Fields(rest) {
+		for setting := range strings.FieldsSeq(rest) {
 			p.set(setting)
 		}
 	case word == "wait":
@@ -291,7 +291,7 @@ func (p *play) open(a *actor, rest string) {
 		rest, want = rest[:i], rest[i+len("refused "):]
 	}
 	path, header := "/socketcluster/", http.Header{}
-	for _, word := range strings.Fields(rest) {
+	for word := range strings.FieldsSeq(rest) {
 		if name, value, ok := strings.Cut(word, "="); ok && word[0] != '/' {
 			header.Add(name, value)
 		} else {

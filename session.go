@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -33,11 +34,13 @@ type Session struct {
 	farewell  *closing // what a legacy client said in #disconnect
 	handshook bool     // #handshake has come
 
-	open     atomic.Bool   // the handshake is complete
-	closed   atomic.Bool   // nothing more is handled
-	protocol atomic.Uint32 // a Protocol; Detect until the client has answered a ping
-	clock    clock         // of the timer wheel, armed by the executor
-	out      outbox        // own lock
+	open     atomic.Bool                // the handshake is complete
+	closed   atomic.Bool                // nothing more is handled
+	protocol atomic.Uint32              // a Protocol; Detect until the client has answered a ping
+	clock    clock                      // of the timer wheel, armed by the executor
+	out      outbox                     // own lock
+	grace    atomic.Pointer[time.Timer] // runs from the connection's end while the executor is busy
+	slow     atomic.Bool                // the last call has not been answered at once
 
 	mu    sync.Mutex // guards state; taken before a connection's lock, never around a hook or the engine
 	state state
@@ -54,7 +57,6 @@ type state struct {
 	cancel   context.CancelCauseFunc
 	running  int // procedures
 	waiting  chan struct{}
-	grace    *time.Timer // runs from the connection's end while the executor is busy
 }
 
 // visitor is what is kept of the upgrade request.
@@ -78,13 +80,17 @@ func (r *receiver) Message(_ *ws.Conn, m ws.Message) { (*Session)(r).receive(m) 
 // Tick is the wheel's.
 func (r *receiver) Tick(*ws.Conn) { (*Session)(r).tick() }
 
-// Ending ends the session's context in time for what the executor is busy with, such as a hook, to hear of it.
+// Ending ends the session's context in time for what the executor is busy with, such as a hook, to hear of it. It takes
+// no lock: it may be told inside of a send, whatever the sender holds.
 func (r *receiver) Ending(*ws.Conn) {
-	s := (*Session)(r)
+	r.grace.Store(time.AfterFunc(endGrace, (*Session)(r).giveUpContext))
+}
+
+func (s *Session) giveUpContext() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.context()
-	s.state.grace = time.AfterFunc(endGrace, func() { s.state.cancel(errClosed) })
+	s.state.cancel(errClosed)
 }
 
 // endGrace is how long what a client has sent before it went may be handled as if it were still there.
@@ -171,11 +177,23 @@ func (s *Session) Value(key any) any {
 // Transmit sends an event that is not answered. data is JSON text, or nil for undefined. It fails when the session is
 // not open.
 func (s *Session) Transmit(event string, data json.RawMessage) error {
-	if !s.Open() {
-		return errClosed
+	if err := s.sendable(data); err != nil {
+		return err
 	}
 	s.send(s.codec.wire.AppendEvent(nil, event, data, 0))
 	return nil
+}
+
+// sendable says why data cannot be sent: one that is not JSON would break the client's parser.
+func (s *Session) sendable(data json.RawMessage) error {
+	switch {
+	case !s.Open():
+		return errClosed
+	case data != nil && !wire.Valid(data):
+		return &Error{Name: NameInvalidArgument, Message: "the data is not JSON text"}
+	default:
+		return nil
+	}
 }
 
 // Disconnect closes the connection behind what has been sent. code 0 is CloseNormal; from 4500 up the client stays
@@ -205,10 +223,10 @@ func (s *Session) finish(e ws.CloseError) {
 	opened := s.open.Load()
 	s.server.forget(s, opened)
 	s.mu.Lock()
-	calls, cancel, grace := s.state.calls, s.state.cancel, s.state.grace
+	calls, cancel := s.state.calls, s.state.cancel
 	s.state.calls = nil
 	s.mu.Unlock()
-	if grace != nil {
+	if grace := s.grace.Load(); grace != nil {
 		grace.Stop()
 	}
 	if e.Local && e.Code == CloseSlow {
@@ -247,7 +265,10 @@ func (s *Server) remember(x *Session) {
 
 func (s *Server) forget(x *Session, opened bool) {
 	x.endpoint.count(opened, -1)
-	s.counters.closed.Add(1)
+	s.drop(x.conn)
+	if opened {
+		s.counters.closed.Add(1)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, x.id)
@@ -289,6 +310,16 @@ func (c *codec) frame(packet []byte) (*ws.Frame, error) {
 	if c.driver == nil {
 		return ws.NewFrame(c.wire.Binary(), packet), nil
 	}
+	return c.encode(packet)
+}
+
+// encode runs a plugin's code on whatever goroutine sends.
+func (c *codec) encode(packet []byte) (f *ws.Frame, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the codec panicked: %v", v)
+		}
+	}()
 	binary, data, err := c.driver.Encode(packet)
 	if err != nil {
 		return nil, err

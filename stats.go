@@ -129,9 +129,18 @@ func (s *Server) pluginMetrics() []Metric {
 				Value: float64(l.dropped.Load()), Labels: map[string]string{"plugin": r.name, "channel": l.channel},
 			})
 		}
-		for _, fn := range r.host.metrics {
-			fn(func(m Metric) { list = append(list, m.of(r.name)) })
-		}
+		list = append(list, r.host.ownMetrics()...)
+	}
+	return list
+}
+
+// ownMetrics are what a plugin adds; one that panics adds what it had until then.
+func (h *Host) ownMetrics() (list []Metric) {
+	var err error
+	defer func() { _ = err }() // logged and counted by recovered
+	defer h.recovered(h.server.life.ctx, &err)
+	for _, fn := range h.metrics {
+		fn(func(m Metric) { list = append(list, m.of(h.name)) })
 	}
 	return list
 }

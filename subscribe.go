@@ -21,7 +21,7 @@ import (
 // subscribe serves #subscribe. Only a call subscribes: one without a cid has no effect, as with SocketCluster.
 func (s *Session) subscribe(p *wire.Packet) {
 	if p.CID == nil {
-		s.expire()
+		_ = s.expire() // nobody is asked
 		return
 	}
 	if err := s.join(p); err != nil {
@@ -96,10 +96,11 @@ func (s *Session) enter(ctx context.Context, channel string) (added bool, err er
 		s.state.channels[channel] = true
 	}
 	s.mu.Unlock()
-	if !still { // kicked out meanwhile
+	if !still {
 		s.server.part(channel, s)
+		return false, brokerError(fmt.Sprintf("Failed to subscribe socket to the %s channel - Socket %s was kicked out of it", channel, s.id))
 	}
-	return still, nil
+	return true, nil
 }
 
 // drop takes the channel from the session's own list and reports whether it was there, and whether it was held.
@@ -119,6 +120,8 @@ func (s *Session) leave(channel string) bool {
 	}
 	if held {
 		s.server.part(channel, s)
+	} else {
+		s.server.hub.Leave(channel, s) // who is joining has the gate to release
 	}
 	if h := s.server.hooks[onUnsubscribe]; len(h) > 0 {
 		h.tell(s.background(), channel, &Event{Session: s, Channel: channel})
@@ -140,7 +143,7 @@ func (s *Server) part(channel string, x *Session) {
 
 // unsubscribe serves #unsubscribe.
 func (s *Session) unsubscribe(p *wire.Packet) {
-	s.expire()
+	_ = s.expire() // nobody is asked
 	if !p.Named {
 		s.fail(p.CID, invalidAction("Unsubscribe channel name was malformatted"))
 		return

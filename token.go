@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skeinrt/skein/auth"
+	"github.com/skeinrt/skein/internal/wire"
 )
 
 // Token is a verified token. It is shared and never changed.
@@ -111,7 +112,7 @@ func (s *Session) SetToken(ctx context.Context, claims any, o TokenOptions) erro
 	}
 	before := s.replaceToken(token)
 	s.tellAuth(ctx, before, token)
-	data := []byte(`{"token":"` + token.Signed + `"}`)
+	data := append(wire.AppendString([]byte(`{"token":`), token.Signed), '}')
 	if err := s.inform(ctx, "#setAuthToken", data, o); err != nil && o.Confirm {
 		return &Error{Name: NameAuth, Message: "Failed to deliver auth token to client - " + messageOf(err)}
 	} else if err != nil {

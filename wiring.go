@@ -14,11 +14,6 @@ import (
 func (s *Server) freeze() error {
 	offered, err := s.collectDrivers()
 	errs := []error{err, s.chooseEngine(offered), s.collectCalls(), s.collectHooks()}
-	tokens := s.options.Tokens
-	if tokens == nil {
-		tokens = randomTokens()
-	}
-	s.scheme = jsonWebTokens{tokens}
 	configured := s.options.Endpoints
 	if len(configured) == 0 {
 		configured = []Endpoint{{}}
@@ -70,7 +65,6 @@ func merge[T any](all, some map[string]T, owners map[string]*registration, r *re
 }
 
 func (s *Server) chooseEngine(offered drivers) error {
-	s.engine = s.options.Engine
 	if name := s.options.EngineName; name != "" {
 		e, ok := offered.engines[name]
 		if !ok {
@@ -92,7 +86,7 @@ func (s *Server) collectCalls() error {
 			s.calls.calls[name] = r.host.procedures[name]
 		}
 		for _, event := range sortedKeys(r.host.receivers) {
-			s.calls.events[event] = append(s.calls.events[event], receiver1{r.host, r.host.receivers[event]})
+			s.calls.events[event] = append(s.calls.events[event], eventReceiver{r.host, r.host.receivers[event]})
 		}
 	}
 	return errors.Join(errs...)

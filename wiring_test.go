@@ -61,14 +61,22 @@ func TestClashesNameBothPlugins(t *testing.T) {
 		one, two setup
 		want     string
 	}{
-		"procedures": {func(h *skein.Host) { skein.Procedure(h, "p", nothing) }, func(h *skein.Host) { skein.Procedure(h, "p", nothing) },
-			`plugin "two": it registers the procedure "p", which plugin "one" registers too`},
-		"engines": {func(h *skein.Host) { h.Engine("e", engine.NewMemory()) }, func(h *skein.Host) { h.Engine("e", engine.NewMemory()) },
-			`plugin "two": it offers the engine "e", which plugin "one" offers too`},
-		"codecs": {func(h *skein.Host) { h.Codec("c", upside{}) }, func(h *skein.Host) { h.Codec("c", upside{}) },
-			`plugin "two": it offers the codec "c", which plugin "one" offers too`},
-		"schemes": {func(h *skein.Host) { h.AuthScheme("s", plainNames{}) }, func(h *skein.Host) { h.AuthScheme("s", plainNames{}) },
-			`plugin "two": it offers the auth scheme "s", which plugin "one" offers too`},
+		"procedures": {
+			func(h *skein.Host) { skein.Procedure(h, "p", nothing) }, func(h *skein.Host) { skein.Procedure(h, "p", nothing) },
+			`plugin "two": it registers the procedure "p", which plugin "one" registers too`,
+		},
+		"engines": {
+			func(h *skein.Host) { h.Engine("e", engine.NewMemory()) }, func(h *skein.Host) { h.Engine("e", engine.NewMemory()) },
+			`plugin "two": it offers the engine "e", which plugin "one" offers too`,
+		},
+		"codecs": {
+			func(h *skein.Host) { h.Codec("c", upside{}) }, func(h *skein.Host) { h.Codec("c", upside{}) },
+			`plugin "two": it offers the codec "c", which plugin "one" offers too`,
+		},
+		"schemes": {
+			func(h *skein.Host) { h.AuthScheme("s", plainNames{}) }, func(h *skein.Host) { h.AuthScheme("s", plainNames{}) },
+			`plugin "two": it offers the auth scheme "s", which plugin "one" offers too`,
+		},
 		"routes":       {route("GET /x"), route("GET /x"), `the route "GET /x" of plugin "two" at wiring_test.go:`},
 		"patterns":     {route("/a/{x}/c"), route("/a/b/{y}"), `clashes with "/a/{x}/c" of plugin "one" at wiring_test.go:`},
 		"endpoints":    {raw("/ws"), raw("/ws"), `the route "GET /ws" of plugin "two" at wiring_test.go:`},
@@ -77,7 +85,8 @@ func TestClashesNameBothPlugins(t *testing.T) {
 		"hooks in a circle": {
 			func(h *skein.Host) { h.OnPublish("*", allow).Before("two") },
 			func(h *skein.Host) { h.OnPublish("*", allow).Before("one") },
-			`the order of OnPublish hooks goes round in a circle: "one" → "two" → "one"`},
+			`the order of OnPublish hooks goes round in a circle: "one" → "two" → "one"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -105,10 +114,12 @@ func TestOptionsThatCannotBeAreToldTogether(t *testing.T) {
 		"ping":      {skein.Options{Endpoints: []skein.Endpoint{{Ping: skein.Ping{Interval: time.Minute}}}}, []string{"the ping interval 1m0s must be shorter than the ping timeout 30s, or clients leave between two pings"}},
 		"two paths": {skein.Options{Endpoints: []skein.Endpoint{{Path: "/a"}, {Path: "/a"}}}, []string{`"/a" of the server's own endpoint`}},
 		"negative times": {skein.Options{Endpoints: []skein.Endpoint{{HandshakeTimeout: -1, CallTimeout: -2, Batch: skein.Batch{Interval: -3}, Ping: skein.Ping{Interval: -4, Timeout: -5}}}}, []string{
-			"the handshake timeout is negative: -1ns", "the call timeout is negative: -2ns", "the batch interval is negative: -3ns", "the ping interval is negative: -4ns", "the ping timeout is negative: -5ns"}},
+			"the handshake timeout is negative: -1ns", "the call timeout is negative: -2ns", "the batch interval is negative: -3ns", "the ping interval is negative: -4ns", "the ping timeout is negative: -5ns",
+		}},
 		"both tokens": {skein.Options{Endpoints: []skein.Endpoint{{AuthScheme: "names", Tokens: nil}, {Path: "/b", AuthScheme: "x"}}}, []string{`no plugin offers the auth scheme "x"; there are ["names"]`}},
 		"many": {skein.Options{EngineName: "x", Origins: []string{"y"}, Endpoints: []skein.Endpoint{{Path: "/a", Codec: "z"}, {Path: "b"}}}, []string{
-			`the engine "x"`, `the origin "y"`, `the codec "z"`, "endpoint b: "}},
+			`the engine "x"`, `the origin "y"`, `the codec "z"`, "endpoint b: ",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,308 @@
+package skein
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skeinrt/skein/engine"
+	"github.com/skeinrt/skein/internal/ws"
+)
+
+// phase is where a server stands in its life.
+type phase uint8
+
+const (
+	created phase = iota
+	starting
+	running
+	draining
+	stopped
+)
+
+// life is the context of everything that runs until Shutdown, and who is waited for.
+type life struct {
+	ctx    context.Context //nolint:containedctx // the server's own lifetime
+	cancel context.CancelCauseFunc
+	tasks  *sync.WaitGroup
+	began  time.Time
+	over   chan struct{} // closed at the very end
+}
+
+// begin takes the values of ctx, but not its end: that is Shutdown.
+func (l *life) begin(ctx context.Context) {
+	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	l.tasks, l.began = &sync.WaitGroup{}, time.Now()
+}
+
+// Start sets up the plugins, starts the engine and makes the server ready to serve. It returns every option and wiring
+// error at once, each with the plugin and, where known, the place in the configuration. A failed start has unwound
+// what stood; the server cannot be started again.
+func (s *Server) Start(ctx context.Context) error {
+	if !s.enter(created, starting) {
+		return ErrStarted
+	}
+	s.life.begin(ctx)
+	s.runtime = ws.NewRuntime(ws.Config{Logger: s.log, Panicked: func(any, []byte) { s.counters.panics.Add(1) }})
+	if err := s.rise(ctx); err != nil {
+		return errors.Join(err, s.fall(ctx, err))
+	}
+	s.enter(starting, running)
+	return nil
+}
+
+// Inspect sets up the plugins and puts everything together, as Start does, and takes it down again without having started
+// the engine or any work: for Plugins, Hooks, Routes and Endpoints. The server cannot be started any more.
+func (s *Server) Inspect(ctx context.Context) error {
+	if !s.enter(created, starting) {
+		return ErrStarted
+	}
+	s.life.begin(ctx)
+	s.runtime = ws.NewRuntime(ws.Config{})
+	err := s.assemble(ctx)
+	return errors.Join(err, s.fall(ctx, ErrStopped))
+}
+
+func (s *Server) assemble(ctx context.Context) error {
+	if err := s.setUpPlugins(ctx); err != nil {
+		return err
+	}
+	return s.freeze()
+}
+
+// rise is the way up. Each step needs the ones before it.
+func (s *Server) rise(ctx context.Context) error {
+	if err := s.assemble(ctx); err != nil {
+		return err
+	}
+	if err := s.startEngine(ctx); err != nil {
+		return err
+	}
+	if err := s.becomeReady(ctx); err != nil {
+		return err
+	}
+	mux, err := mount(s.routes)
+	if err != nil {
+		return err
+	}
+	s.startTasks()
+	s.mux.Store(mux)
+	return nil
+}
+
+func (s *Server) setUpPlugins(ctx context.Context) error {
+	s.mu.Lock()
+	plugins, err := inOrder(s.plugins)
+	s.plugins = plugins
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, r := range plugins {
+		errs = append(errs, r.setUp(ctx, s))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Server) startEngine(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeouts.Start)
+	defer cancel()
+	if err := s.engine.Start(ctx, s.deliver); err != nil {
+		return fmt.Errorf("start the engine: %w", err)
+	}
+	s.gates.engine = s.engine
+	s.stood.Store(true)
+	for channel := range s.listeners {
+		if err := s.gates.hold(ctx, channel); err != nil {
+			return fmt.Errorf("join %q for a plugin: %w", channel, err)
+		}
+	}
+	return nil
+}
+
+// becomeReady calls what the plugins have registered with OnReady, and finds what they register too late.
+func (s *Server) becomeReady(ctx context.Context) error {
+	for _, r := range s.plugins {
+		for _, fn := range r.host.ready {
+			if err := guarded(ctx, s.timeouts.Start, fn); err != nil {
+				return r.blame(fmt.Errorf("OnReady: %w", err))
+			}
+		}
+		if err := r.host.tooLate(); err != nil {
+			return r.blame(err)
+		}
+	}
+	return nil
+}
+
+func (s *Server) startTasks() {
+	for _, r := range s.plugins {
+		for _, t := range r.host.tasks {
+			s.life.tasks.Go(func() { t.run(s.life.ctx) })
+		}
+	}
+}
+
+// Shutdown takes the server down: no new connections, the plugins' OnDrain, connections told to go away, background
+// work ended, OnStop in reverse, the engine closed. It takes Timeouts.Stop at most, or until ctx ends, and half a second
+// more for each plugin or engine that does not end by itself. Another call waits for the first one.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if !s.enter(running, draining) {
+		return s.awaitEnd(ctx)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeouts.Stop, fmt.Errorf("it took longer than %v", s.timeouts.Stop))
+	defer cancel()
+	var errs []error
+	for _, r := range slices.Backward(s.plugins) {
+		for _, fn := range slices.Backward(r.host.drain) {
+			if err := guarded(ctx, s.timeouts.Stop, fn); err != nil {
+				errs = append(errs, r.blame(fmt.Errorf("OnDrain: %w", err)))
+			}
+		}
+	}
+	s.sendAway(ctx)
+	errs = append(errs, s.fall(ctx, ErrStopped))
+	return errors.Join(errs...)
+}
+
+// awaitEnd waits for a shutdown that another has begun.
+func (s *Server) awaitEnd(ctx context.Context) error {
+	s.mu.Lock()
+	ending := s.phase == draining || s.phase == stopped
+	s.mu.Unlock()
+	if !ending {
+		return ErrStopped
+	}
+	select {
+	case <-s.life.over:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// keep notes a connection, for sendAway, and reports whether it may stay: a server that drains keeps none.
+func (s *Server) keep(c *ws.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != running {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+func (s *Server) drop(c *ws.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+// sendAway closes every connection with the code that brings its client back, and waits until they are gone or ctx ends.
+func (s *Server) sendAway(ctx context.Context) {
+	for x := range s.Sessions() {
+		x.shut(CloseGoingAway, "")
+	}
+	s.mu.Lock()
+	conns := slices.Collect(maps.Keys(s.conns))
+	servers := slices.Collect(maps.Keys(s.servers))
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.Close(CloseGoingAway, "") // does nothing where the session has
+	}
+	for s.runtime.Conns() > 0 && wait(ctx, 10*time.Millisecond) {
+		continue
+	}
+	s.stopServers(ctx, servers)
+}
+
+func (s *Server) stopServers(ctx context.Context, servers []*http.Server) {
+	for _, h := range servers {
+		if err := h.Shutdown(ctx); err != nil {
+			_ = h.Close() // ctx has ended: what is left is cut
+		}
+	}
+}
+
+// lastChance is how long something that has to end may take when the time for all is over.
+const lastChance = 500 * time.Millisecond
+
+// fall is the way down, from wherever the way up has come.
+func (s *Server) fall(ctx context.Context, cause error) error {
+	s.mux.Store(nil)
+	s.life.cancel(cause)
+	errs := []error{s.end(ctx, func(context.Context) error {
+		s.runtime.Close()
+		s.life.tasks.Wait()
+		return nil
+	})}
+	for _, r := range slices.Backward(s.plugins) {
+		if r.host == nil {
+			continue
+		}
+		for _, fn := range slices.Backward(r.host.stop) {
+			if err := s.end(ctx, fn); err != nil {
+				errs = append(errs, r.blame(fmt.Errorf("OnStop: %w", err)))
+			}
+		}
+	}
+	s.stood.Store(false)
+	if err := s.end(ctx, s.engine.Close); err != nil && !errors.Is(err, engine.ErrClosed) {
+		errs = append(errs, fmt.Errorf("close the engine: %w", err))
+	}
+	s.mu.Lock()
+	s.phase = stopped
+	s.mu.Unlock()
+	close(s.life.over)
+	return errors.Join(errs...)
+}
+
+// end gives something the time that is left to end.
+func (s *Server) end(ctx context.Context, fn func(ctx context.Context) error) error {
+	left := s.timeouts.Stop
+	if deadline, ok := ctx.Deadline(); ok {
+		left = min(left, time.Until(deadline))
+	}
+	if ctx.Err() != nil {
+		left = 0
+	}
+	return guarded(context.WithoutCancel(ctx), max(left, lastChance), fn)
+}
+
+// guarded calls one function of a plugin's life under a deadline and a recover.
+func guarded(ctx context.Context, d time.Duration, fn func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("it took longer than %v", d))
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				done <- fmt.Errorf("panic: %v", v)
+			}
+		}()
+		done <- fn(ctx)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// enter moves to the next phase and reports whether the server was in the expected one.
+func (s *Server) enter(from, to phase) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != from {
+		return false
+	}
+	s.phase = to
+	return true
+}

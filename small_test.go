@@ -1,0 +1,407 @@
+package skein
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skeinrt/skein/internal/ws"
+)
+
+func TestPatternsAreNamesOrPrefixes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		pattern       string
+		matches, not  string // separated by spaces
+		bad, everyone bool
+	}{
+		{pattern: "a", matches: "a", not: "b aa a*"},
+		{pattern: "a*", matches: "a ab a*", not: "b ba"},
+		{pattern: "*", matches: "a * ab", everyone: true},
+		{pattern: `\*`, matches: "*", not: "a ** "},
+		{pattern: `a\*b`, matches: "a*b", not: "ab axb"},
+		{pattern: `a\**`, matches: "a* a*b", not: "a ab"},
+		{pattern: `a\b`, matches: `a\b`, not: "ab"},
+		{pattern: `\`, matches: `\`},
+		{pattern: "a*b", bad: true},
+		{pattern: "**", bad: true},
+		{pattern: "*a", bad: true},
+	} {
+		p, err := parsePattern(test.pattern)
+		if (err != nil) != test.bad {
+			t.Errorf("%q: got %v, want bad %v", test.pattern, err, test.bad)
+			continue
+		}
+		if test.bad {
+			continue
+		}
+		for name := range strings.FieldsSeq(test.matches) {
+			if !p.matches(name) {
+				t.Errorf("%q does not match %q", test.pattern, name)
+			}
+		}
+		for name := range strings.FieldsSeq(test.not) {
+			if p.matches(name) {
+				t.Errorf("%q matches %q", test.pattern, name)
+			}
+		}
+		if p.all() != test.everyone {
+			t.Errorf("%q: got all %v, want %v", test.pattern, p.all(), test.everyone)
+		}
+	}
+}
+
+func TestErrorsHaveTheirFormOnTheWire(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		`{"message":"plain"}`:         errors.New("plain"),
+		`{"message":"inside: plain"}`: fmt.Errorf("inside: %w", errors.New("plain")),
+		`"text"`:                      ErrorText("text"),
+		`"wrapped"`:                   fmt.Errorf("not seen: %w", ErrorText("wrapped")),
+		`{"message":""}`:              &Error{},
+		`{"message":"m","name":"N"}`:  fmt.Errorf("not seen: %w", &Error{Name: "N", Message: "m"}),
+		`{"message":"m","name":"N","statusCode":4501}`:   &Error{Name: "N", Message: "m", Code: 4501},
+		`{"message":"m","isBadToken":true}`:              &Error{Message: "m", BadToken: true},
+		`{"message":"m","a":[1],"b":{"c":"d"},"z":null}`: &Error{Message: "m", Props: map[string]any{"z": nil, "a": []int{1}, "b": map[string]string{"c": "d"}}},
+		`{"message":"own","name":"N"}`:                   &Error{Name: "N", Message: "own", Props: map[string]any{"message": "other", "name": "Other"}},
+		`{"message":"m","fine":1}`:                       &Error{Message: "m", Props: map[string]any{"fine": 1, "bad": func() {}}},
+		`{"message":"<\"é\u2028\n"}`:                     &Error{Message: "<\"é\u2028\n"},
+	} {
+		got := string(errorJSON(err))
+		var a, b any
+		if json.Unmarshal([]byte(got), &a) != nil || json.Unmarshal([]byte(want), &b) != nil || fmt.Sprint(a) != fmt.Sprint(b) {
+			t.Errorf("%v: got %s, want %s", err, got, want)
+		}
+	}
+}
+
+func TestErrorsAreFoundByTheirName(t *testing.T) {
+	t.Parallel()
+	e := &Error{Name: NameBroker, Message: "no network"}
+	for _, test := range []struct {
+		target error
+		want   bool
+	}{{e, true}, {&Error{Name: NameBroker}, true}, {&Error{Name: NameBroker, Message: "other"}, false}, {&Error{Name: NameTimeout}, false}, {&Error{}, false}, {ErrStopped, false}} {
+		if got := errors.Is(fmt.Errorf("publish: %w", e), test.target); got != test.want {
+			t.Errorf("%v: got %v, want %v", test.target, got, test.want)
+		}
+	}
+	if e.Error() != "BrokerError: no network" || (&Error{Message: "m"}).Error() != "m" || ErrorText("t").Error() != "t" {
+		t.Errorf("got %q", e.Error())
+	}
+}
+
+func TestSilentRefusalsAreReplaced(t *testing.T) {
+	t.Parallel()
+	got := string(errorJSON(refusal(&Error{Name: "Secret", Message: "do not tell", Silent: true, Props: map[string]any{"key": 1}}, "publishIn", "inbound")))
+	want := `{"message":"The publishIn AGAction was blocked by inbound middleware","name":"SilentMiddlewareBlockedError","type":"inbound"}`
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if refusal(nil, "", "") != nil {
+		t.Error("nothing was refused, and an error came of it")
+	}
+	open := errors.New("open")
+	if got := refusal(open, "", ""); !errors.Is(got, open) {
+		t.Errorf("got %v, want %v", got, open)
+	}
+}
+
+func TestSourcesAndPointsHaveNames(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[Source]string{SourceClient: "client", SourceAPI: "api", SourcePlugin: "plugin"} {
+		if s.String() != want {
+			t.Errorf("got %s, want %s", s, want)
+		}
+	}
+	for p := range points {
+		if name := p.String(); !strings.HasPrefix(name, "On") {
+			t.Errorf("point %d is called %q", p, name)
+		}
+	}
+}
+
+func TestLimitsTakeWhatTheyDoNotSayFromTheServer(t *testing.T) {
+	t.Parallel()
+	got := Limits{Channels: 3}.over(Limits{MaxMessage: 10, Channels: 9, Rate: 2})
+	want := Limits{MaxMessage: 10, Inbox: 1 << 20, Outbox: 1 << 20, Channels: 3, Calls: 1024, ChannelName: 8192, Stall: 10 * time.Second, Rate: 2}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	times := Timeouts{Stop: time.Second}.withDefaults()
+	if want := (Timeouts{Start: 30 * time.Second, Stop: time.Second, Hook: 10 * time.Second, Header: 5 * time.Second}); times != want {
+		t.Errorf("got %+v, want %+v", times, want)
+	}
+	if c := (ConnLimits{}).withDefaults(); c.Total <= 0 || c.PerAddress != 100 {
+		t.Errorf("got %+v, want some connections, and 100 of an address", c)
+	}
+}
+
+func TestBucketsFillWithTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b bucket
+		took := func() (n int) {
+			for b.take(10, 3) {
+				n++
+			}
+			return n
+		}
+		for _, step := range []struct {
+			pause time.Duration
+			want  int
+		}{{0, 3}, {0, 0}, {100 * time.Millisecond, 1}, {250 * time.Millisecond, 2}, {50 * time.Millisecond, 1}, {time.Hour, 3}} {
+			<-time.After(step.pause)
+			if got := took(); got != step.want {
+				t.Errorf("after %v: got %d, want %d", step.pause, got, step.want)
+			}
+		}
+	})
+}
+
+func TestTimesComeOnceOrAtAnInterval(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	var never time.Time
+	once, again := now, now.Add(-time.Second)
+	if due(&never, now, time.Second) || !due(&once, now, 0) || !once.IsZero() {
+		t.Errorf("got %v, want once, and then never", once)
+	}
+	if !due(&again, now, time.Second) || !again.Equal(now.Add(time.Second)) || due(&again, now, time.Second) {
+		t.Errorf("got %v, want the next a second later", again)
+	}
+}
+
+func TestOriginsAreComparedExactly(t *testing.T) {
+	t.Parallel()
+	const own = "chat.example.com:8080"
+	for _, test := range []struct {
+		list   string // "-" is none
+		origin string
+		want   bool
+	}{
+		{list: "-", origin: "", want: true},
+		{list: "-", origin: "http://chat.example.com:8080", want: true},
+		{list: "-", origin: "http://CHAT.example.com:8080", want: true},
+		{list: "-", origin: "https://chat.example.com:8080", want: true},
+		{list: "-", origin: "http://chat.example.com"},
+		{list: "-", origin: "http://evil.example.com:8080"},
+		{list: "-", origin: "null"},
+		{list: "-", origin: "chat.example.com:8080"},
+		{list: "*:*", origin: "", want: true},
+		{list: "*:*", origin: "null", want: true},
+		{list: "*:*", origin: "https://anybody.example", want: true},
+		{list: "*:*", origin: "not a url"},
+		{list: "example.com:*", origin: "https://example.com", want: true},
+		{list: "example.com:*", origin: "http://example.com:9999", want: true},
+		{list: "example.com:*", origin: "http://ample.com"},
+		{list: "example.com:*", origin: "http://sub.example.com"},
+		{list: "example.com:*", origin: ""},
+		{list: "example.com:*", origin: "null"},
+		{list: "example.com:443", origin: "https://example.com", want: true},
+		{list: "example.com:443", origin: "wss://example.com", want: true},
+		{list: "example.com:80", origin: "http://example.com", want: true},
+		{list: "example.com:80", origin: "https://example.com"},
+		{list: "*:8080", origin: "http://foo.example:8080", want: true},
+		{list: "*:8080", origin: "http://foo.example:80"},
+		{list: "*.example.com:*", origin: "https://a.b.example.com", want: true},
+		{list: "*.example.com:*", origin: "https://example.com"},
+		{list: "*.example.com:*", origin: "https://evilexample.com"},
+		{list: "a.example:1 b.example:2", origin: "http://b.example:2", want: true},
+		{list: "a.example:1 b.example:2", origin: "http://a.example:2"},
+		{list: "EXAMPLE.com:*", origin: "http://example.COM", want: true},
+		{list: "[::1]:*", origin: "http://[::1]:3000", want: true},
+		{list: "", origin: ""},
+		{list: "", origin: "http://example.com"},
+	} {
+		var entries []string
+		if test.list != "-" {
+			entries = []string{test.list}
+		}
+		list, err := parseOrigins(entries)
+		if err != nil {
+			t.Errorf("%q: %v", test.list, err)
+			continue
+		}
+		r := &http.Request{Host: own, Header: http.Header{}}
+		if test.origin != "" {
+			r.Header.Set("Origin", test.origin)
+		}
+		if got := list.allow(r); got != test.want {
+			t.Errorf("list %q, origin %q: got %v, want %v", test.list, test.origin, got, test.want)
+		}
+	}
+}
+
+func TestOriginsHaveAHostAndAPort(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"example.com", ":80", "example.com:", "http://example.com:80", "a:1 b"} {
+		if _, err := parseOrigins([]string{bad}); err == nil {
+			t.Errorf("%q is taken for a list of origins", bad)
+		}
+	}
+}
+
+func TestDoormanCountsNeighbours(t *testing.T) {
+	t.Parallel()
+	d := doorman{limits: ConnLimits{Total: 6, PerAddress: 2}}
+	var leave []func()
+	for _, step := range []struct{ addr, want string }{
+		{"203.0.113.7", ""},
+		{"203.0.113.7", ""},
+		{"203.0.113.7", "too many connections from your address"},
+		{"203.0.113.8", ""},
+		{"2001:db8::1", ""},
+		{"2001:db8::2", ""},
+		{"2001:db8::3", "too many connections from your address"},
+		{"127.0.0.1", ""},
+		{"127.0.0.1", "too many connections"},
+	} {
+		fn, err := d.enter(netip.MustParseAddr(step.addr))
+		if got := fmt.Sprint(err); got != step.want && (err != nil || step.want != "") {
+			t.Errorf("%s: got %v, want %q", step.addr, err, step.want)
+		}
+		if fn != nil {
+			leave = append(leave, fn)
+		}
+	}
+	for _, fn := range leave {
+		fn()
+		fn() // counts once
+	}
+	if d.count() != 0 || len(d.by) != 0 {
+		t.Errorf("got %d connections of %d addresses, want none", d.count(), len(d.by))
+	}
+	open := doorman{limits: ConnLimits{Total: 1000, PerAddress: -1}}
+	for range 500 {
+		if _, err := open.enter(netip.MustParseAddr("203.0.113.7")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := open.enter(netip.Addr{}); err != nil {
+		t.Errorf("a connection without an address: %v", err)
+	}
+}
+
+func TestDoormanKnowsHowManyASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := doorman{limits: ConnLimits{Total: 1000, PerSecond: 2}}
+		entered := func() (n int) {
+			for range 5 {
+				if _, err := d.enter(netip.Addr{}); err == nil {
+					n++
+				} else if err.Error() != "too many connections a second" {
+					t.Errorf("got %v", err)
+				}
+			}
+			return n
+		}
+		for _, want := range []int{2, 0} {
+			if got := entered(); got != want {
+				t.Errorf("got %d, want %d", got, want)
+			}
+		}
+		<-time.After(time.Second)
+		if got := entered(); got != 2 {
+			t.Errorf("a second later: got %d, want 2", got)
+		}
+	})
+}
+
+func TestAddressesBehindProxies(t *testing.T) {
+	t.Parallel()
+	prefixes := func(list ...string) (out []netip.Prefix) {
+		for _, p := range list {
+			out = append(out, netip.MustParsePrefix(p))
+		}
+		return out
+	}
+	for _, test := range []struct {
+		proxies               []netip.Prefix
+		peer, forwarded, want string
+	}{
+		{nil, "203.0.113.7:1234", "198.51.100.1", "203.0.113.7:1234"},
+		{prefixes("10.0.0.0/8"), "203.0.113.7:1234", "198.51.100.1", "203.0.113.7:1234"},
+		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "198.51.100.1", "198.51.100.1"},
+		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "6.6.6.6, 198.51.100.1", "198.51.100.1"},
+		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "6.6.6.6, 198.51.100.1, 10.9.9.9", "198.51.100.1"},
+		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "", "10.1.2.3:80"},
+		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "unknown", "10.1.2.3:80"},
+		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "198.51.100.1:5555", "198.51.100.1"},
+		{prefixes("10.0.0.0/8"), "[::ffff:10.1.2.3]:80", "2001:db8::1", "2001:db8::1"},
+		{prefixes("::1/128"), "[::1]:80", "fe80::1%eth0", "fe80::1"},
+		{prefixes("10.0.0.0/8"), "memory", "198.51.100.1", "memory"},
+	} {
+		s := New(Options{Proxies: test.proxies})
+		r := &http.Request{RemoteAddr: test.peer, Header: http.Header{}}
+		if test.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", test.forwarded)
+		}
+		if got := s.address(r); got != test.want {
+			t.Errorf("peer %s, forwarded for %q: got %s, want %s", test.peer, test.forwarded, got, test.want)
+		}
+	}
+}
+
+func TestTextIsCutBetweenRunes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		s    string
+		n    int
+		want string
+	}{{"short", 10, "short"}, {"exact", 5, "exact"}, {"longer", 4, "long"}, {"äöü", 3, "ä"}, {"äöü", 1, ""}, {"", 0, ""}} {
+		if got := cut(test.s, test.n); got != test.want {
+			t.Errorf("%q to %d: got %q, want %q", test.s, test.n, got, test.want)
+		}
+	}
+	if a := attrQuoted("origin", strings.Repeat("x", 300)); a.Key != "origin" || len(a.Value.String()) != 256 {
+		t.Errorf("got %d bytes, want 256", len(a.Value.String()))
+	}
+}
+
+func TestIDsAreLikeSocketClusters(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 1000 {
+		id := newID()
+		if len(id) != 20 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" || seen[id] {
+			t.Fatalf("got %q, want 20 characters of base64url, once", id)
+		}
+		seen[id] = true
+	}
+}
+
+func TestEverythingThatIsWaitedForIsBounded(t *testing.T) {
+	t.Parallel()
+	for d := time.Millisecond; d < time.Hour; d *= 7 {
+		for range 100 {
+			if got := jitter(d); got > d || got < d-d/4-1 {
+				t.Fatalf("jitter of %v: got %v, want at most a quarter less", d, got)
+			}
+		}
+	}
+}
+
+// A message of any kind has a form as JSON.
+func TestMessagesAsJSON(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		m    ws.Message
+		want string
+	}{
+		{ws.Message{Data: []byte(`{"a":1}`)}, `{"a":1}`},
+		{ws.Message{Data: []byte(`a`)}, `"a"`},
+		{ws.Message{Binary: true, Data: []byte(`{"a":1}`)}, `{"base64":true,"data":"eyJhIjoxfQ=="}`},
+	} {
+		if got := rawMessage(test.m); string(got.Data) != test.want || got.Binary != test.m.Binary || string(got.Raw) != string(test.m.Data) {
+			t.Errorf("got %s, want %s", got.Data, test.want)
+		}
+	}
+}
