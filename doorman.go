@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -16,12 +17,15 @@ import (
 
 // doorman counts WebSocket connections and lets in what the limits allow.
 type doorman struct {
-	limits ConnLimits
+	limits  ConnLimits
+	proxies []netip.Prefix
 
 	mu    sync.Mutex
 	total int
 	by    map[netip.Prefix]int
 	rate  bucket
+	plain map[net.Conn]netip.Prefix // connections that have not upgraded
+	near  map[netip.Prefix]int      // of plain
 }
 
 func (l ConnLimits) withDefaults() ConnLimits {
@@ -31,6 +35,56 @@ func (l ConnLimits) withDefaults() ConnLimits {
 	}
 	l.PerAddress = or(l.PerAddress, 100)
 	return l
+}
+
+// spare is how many connections may be open besides the upgraded ones.
+func (d *doorman) spare() int { return max(16, min(1000, d.limits.Total)) }
+
+// watch counts the connections of a listener until they upgrade or end. What is too much is closed without a word: the
+// client has not said one yet.
+func (d *doorman) watch(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if !d.greet(c, parseAddress(c.RemoteAddr().String())) {
+			_ = c.Close() // it is the refusal
+		}
+	case http.StateHijacked, http.StateClosed:
+		d.part(c)
+	case http.StateActive, http.StateIdle:
+	}
+}
+
+func (d *doorman) greet(c net.Conn, addr netip.Addr) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	place := neighbourhood(addr)
+	if d.total+len(d.plain) >= d.limits.Total+d.spare() || d.limited(addr) && d.near[place] >= d.limits.PerAddress {
+		return false
+	}
+	if d.plain == nil {
+		d.plain, d.near = map[net.Conn]netip.Prefix{}, map[netip.Prefix]int{}
+	}
+	d.plain[c] = place
+	d.near[place]++
+	return true
+}
+
+func (d *doorman) part(c net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	place, greeted := d.plain[c]
+	if !greeted {
+		return
+	}
+	delete(d.plain, c)
+	if d.near[place]--; d.near[place] == 0 {
+		delete(d.near, place)
+	}
+}
+
+// limited reports whether an address may open PerAddress connections only; a trusted proxy opens them for others.
+func (d *doorman) limited(addr netip.Addr) bool {
+	return d.limits.PerAddress > 0 && addr.IsValid() && !addr.IsLoopback() && !within(d.proxies, addr)
 }
 
 // enter counts a connection in, or says why not.
@@ -44,7 +98,7 @@ func (d *doorman) enter(addr netip.Addr) (leave func(), err error) {
 		return nil, errors.New("too many connections a second")
 	}
 	place := neighbourhood(addr)
-	limited := d.limits.PerAddress > 0 && addr.IsValid() && !addr.IsLoopback()
+	limited := d.limited(addr)
 	if limited {
 		if d.by[place] >= d.limits.PerAddress {
 			return nil, errors.New("too many connections from your address")
@@ -135,6 +189,16 @@ func statusOf(err error, fallback int) int {
 	return fallback
 }
 
+// withStatus is the error with an HTTP status, where it has none of its own.
+func withStatus(err error, status int) *Error {
+	told := Error{Message: err.Error()}
+	if e, ok := errors.AsType[*Error](err); ok {
+		told = *e
+	}
+	told.Status = or(told.Status, status)
+	return &told
+}
+
 func messageOf(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Message
@@ -160,7 +224,7 @@ func plainError(w http.ResponseWriter, status int, message string) {
 func (s *Server) ClientAddr(r *http.Request) netip.Addr {
 	peer := parseAddress(r.RemoteAddr)
 	forwarded := headerTokens(r.Header.Values("X-Forwarded-For"))
-	for i := len(forwarded) - 1; i >= 0 && s.trusts(peer); i-- {
+	for i := len(forwarded) - 1; i >= 0 && within(s.options.Proxies, peer); i-- {
 		next := parseAddress(forwarded[i])
 		if !next.IsValid() {
 			break
@@ -170,13 +234,8 @@ func (s *Server) ClientAddr(r *http.Request) netip.Addr {
 	return peer
 }
 
-func (s *Server) trusts(addr netip.Addr) bool {
-	for _, p := range s.options.Proxies {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
+func within(list []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // address is ClientAddr as text, with the port where it is the peer's own.

@@ -39,6 +39,7 @@ const (
 	NameInvalidArgument = "InvalidArgumentsError"
 	NamePlugin          = "PluginError"
 	NameUnknownCall     = "UnknownProcedureError"
+	NameOrigin          = "OriginError"
 )
 
 // Errors of the server's own life.

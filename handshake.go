@@ -13,7 +13,6 @@ import (
 // handshake serves #handshake: verify the token, ask the hooks, open, answer, tell. A second one changes nothing but
 // the authentication.
 func (s *Session) handshake(p *wire.Packet) {
-	s.handshook = true
 	s.disarm(&s.clock.handshake)
 	if p.CID == nil {
 		s.shut(CloseRefused, "")

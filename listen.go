@@ -50,6 +50,7 @@ func (s *Server) Serve(l net.Listener) error {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnState:         s.doorman.watch,
 	}
 	s.mu.Lock()
 	if s.phase != running {
@@ -103,6 +104,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if n > maxFields {
 		plainError(w, http.StatusRequestHeaderFieldsTooLarge, "The request has too many headers")
 		return
+	}
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.timeouts.Body)) // in memory there is none
 	}
 	mux.ServeHTTP(w, r)
 }

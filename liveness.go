@@ -116,10 +116,15 @@ func (s *Session) startPings() {
 
 // ping closes a silent client, or sends the next ping: both kinds until the client has shown which one it answers.
 func (s *Session) ping(doubtful bool) {
-	if s.conn.Idle() > s.endpoint.Ping.Timeout {
+	left := s.endpoint.Ping.Timeout - s.conn.Idle()
+	if left <= 0 {
 		s.server.counters.pongTimeouts.Add(1)
 		s.shut(ClosePongTimeout, "")
+		s.conn.Do(func() { s.finish(ws.CloseError{Code: ClosePongTimeout, Local: true}) }) // its answer is not waited for
 		return
+	}
+	if left < s.endpoint.Ping.Interval {
+		s.arm(&s.clock.ping, time.Now().Add(left))
 	}
 	p := Protocol(s.protocol.Load()) //nolint:gosec // it was one
 	if p != V2 {

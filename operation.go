@@ -17,23 +17,33 @@ import (
 // Operation serves a typed HTTP operation below the plugin's prefix: the pattern is "METHOD /path". The JSON body is
 // decoded into I, strictly: unknown fields are refused. Fields of I tagged path:"name" or query:"name" (strings, whole
 // numbers and booleans) are taken from the URL. The value returned is the JSON response; Nothing is {}. Errors are
-// answered as {"error":{"name":…,"message":…}} with Error.Status, or 403 for a refusal of a hook and 500 for others.
+// answered as {"error":{"name":…,"message":…}} with Error.Status, or 403 for a refusal of a hook and 500 for others. Web
+// pages of foreign origins are refused, but for reading: see Options.Origins.
 func Operation[I, O any](h *Host, pattern string, fn func(ctx context.Context, in I) (O, error)) {
 	h.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		out, err := operate(h, w, r, fn)
-		if err != nil {
+		if err := h.server.origins.foreign(r); err != nil {
 			writeError(w, err)
 			return
 		}
-		writeJSON(w, http.StatusOK, out)
+		serveOperation(h, w, r, h.server.options.Limits.over(Limits{}).MaxMessage, fn)
 	})
 }
 
-func operate[I, O any](h *Host, w http.ResponseWriter, r *http.Request, fn func(ctx context.Context, in I) (O, error)) (out json.RawMessage, err error) {
+// serveOperation decodes, calls and answers. limit is the largest body in bytes.
+func serveOperation[I, O any](h *Host, w http.ResponseWriter, r *http.Request, limit int, fn func(ctx context.Context, in I) (O, error)) {
+	out, err := operate(h, w, r, limit, fn)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
+func operate[I, O any](h *Host, w http.ResponseWriter, r *http.Request, limit int, fn func(ctx context.Context, in I) (O, error)) (out json.RawMessage, err error) {
 	defer h.recovered(r.Context(), &err)
 	var in I
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodDelete {
-		if err := readBody(w, r, h.server.options.Limits.over(Limits{}).MaxMessage, &in); err != nil {
+		if err := readBody(w, r, limit, &in); err != nil {
 			return nil, err
 		}
 	}
@@ -91,13 +101,22 @@ func describeBodyError(err error, in any) string {
 		return "the body is empty: send a JSON object"
 	}
 	if field, found := strings.CutPrefix(err.Error(), "json: unknown field "); found {
-		return fmt.Sprintf("there is no field %s; there are %s", field, strings.Join(jsonFields(reflect.TypeOf(in).Elem()), ", "))
+		if known := jsonFields(reflect.TypeOf(in).Elem()); len(known) > 0 {
+			return fmt.Sprintf("there is no field %s; there are %s", field, strings.Join(known, ", "))
+		}
+		return fmt.Sprintf("there is no field %s", field)
 	}
 	return describeJSONError(err)
 }
 
 func jsonFields(t reflect.Type) []string {
 	var names []string
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
 	for f := range t.Fields() {
 		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "-" && f.IsExported() {
 			names = append(names, or(name, f.Name))

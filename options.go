@@ -135,7 +135,8 @@ type Limits struct {
 
 // ConnLimits bound connections; beyond them an upgrade is answered with 503 and Retry-After.
 type ConnLimits struct {
-	// Total open WebSocket connections. 0 is the limit of open files less 2,000, where the system tells it.
+	// Total open WebSocket connections. 0 is the limit of open files less 2,000, where the system tells it. Up to 1,000
+	// more connections may have plain requests, or be about to upgrade.
 	Total int
 	// PerAddress is how many one address may open (IPv6: one /64); loopback is not limited. 0 is 100, negative is no limit.
 	PerAddress int
@@ -147,12 +148,14 @@ type ConnLimits struct {
 type Timeouts struct {
 	// Start of the engine and of each plugin. 0 is 30 s.
 	Start time.Duration
-	// Stop of each plugin and of the engine, and how long Run waits for connections to end. 0 is 10 s.
+	// Stop is how long Shutdown may take; what does not end by itself gets half a second more. 0 is 10 s.
 	Stop time.Duration
 	// Hook is the deadline of the handshake, authenticate and call hooks. 0 is 10 s.
 	Hook time.Duration
 	// Header is how long a request's header may take. 0 is 5 s.
 	Header time.Duration
+	// Body is how long a request's body may take. 0 is 30 s.
+	Body time.Duration
 }
 
 const (
@@ -191,5 +194,6 @@ func (t Timeouts) withDefaults() Timeouts {
 		Stop:   or(t.Stop, 10*time.Second),
 		Hook:   or(t.Hook, 10*time.Second),
 		Header: or(t.Header, 5*time.Second),
+		Body:   or(t.Body, 30*time.Second),
 	}
 }

@@ -127,7 +127,7 @@ func TestKickDuringAJoinLeavesNothingBehind(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 		pass(2 * time.Second)
-		synctest.Wait()
+		wantContains(t, next(t, c), `{"rid":2,"error":{`, "was kicked out of it", `"name":"BrokerError"`)
 		if len(s.Channels()) != 0 || srv.Count("x") != 0 || e.leaves.Load() != 1 {
 			t.Errorf("got channels %v, %d subscribers and %d leaves, want none, 0 and 1", s.Channels(), srv.Count("x"), e.leaves.Load())
 		}

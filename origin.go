@@ -99,6 +99,15 @@ func sameHost(header string, r *http.Request) bool {
 	return ok && host == ownHost && port == ownPort
 }
 
+// foreign refuses a request that a web page of another origin makes a browser send. Reading is left to the browser's own
+// rules, and who sends no Origin is no browser.
+func (o origins) foreign(r *http.Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Header.Get("Origin") == "" || o.allow(r) {
+		return nil
+	}
+	return &Error{Name: NameOrigin, Message: "Requests from the origin " + cut(r.Header.Get("Origin"), 256) + " are not allowed", Status: http.StatusForbidden}
+}
+
 // refuseOrigin answers with the words that SocketCluster's clients know.
 func (s *Server) refuseOrigin(w http.ResponseWriter, r *http.Request) {
 	s.counters.refusedOrigins.Add(1)

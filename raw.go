@@ -63,9 +63,9 @@ func (h *Host) HandleWS(path string, serve func(c *RawConn) error, o ...RawOptio
 
 // HandleMessages serves an endpoint of decoded messages: fn's value is the reply, as JSON text, and Nothing is none. An
 // error is answered as {"error":{…}}. A connection's messages are handled one at a time, in order, and cost no
-// goroutine. The same function answers POST requests to the path.
+// goroutine. The same function answers POST requests to the path, under the same rules of origin and authorization.
 func HandleMessages[I, O any](h *Host, path string, fn func(ctx context.Context, in I) (O, error), o ...RawOptions) {
-	h.addRaw(path, o, func(c *RawConn) ws.Handler {
+	e := h.addRaw(path, o, func(c *RawConn) ws.Handler {
 		return &answering{conn: c, fn: func(m RawMessage) (json.RawMessage, error) {
 			in, err := fromJSON[I](m.Data)
 			if err != nil {
@@ -78,7 +78,50 @@ func HandleMessages[I, O any](h *Host, path string, fn func(ctx context.Context,
 			return toJSON(out)
 		}}
 	})
-	Operation(h, "POST "+path, fn)
+	h.addRoute("POST "+path, kindMessages, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, err := e.ask(r)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		r = r.WithContext(context.WithValue(r.Context(), tokenKey{}, token))
+		serveOperation(h, w, r, e.Limits.MaxMessage, fn)
+	}))
+}
+
+// ask decides about a POST request as the endpoint does about an upgrade.
+func (e *rawEndpoint) ask(r *http.Request) (*Token, error) {
+	if err := e.origins.foreign(r); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), e.host.server.timeouts.Hook)
+	defer cancel()
+	token, err := e.authorize(ctx, r)
+	if err != nil {
+		err = refusal(err, "handshakeWS", "handshake")
+		return nil, withStatus(err, http.StatusUnauthorized)
+	}
+	return token, nil
+}
+
+// authorize asks the hooks, and then the endpoint's own rule.
+func (e *rawEndpoint) authorize(ctx context.Context, r *http.Request) (*Token, error) {
+	if err := e.host.server.hooks[onUpgrade].ask(ctx, "", &Event{Request: r}); err != nil {
+		return nil, err
+	}
+	if e.Authorize == nil {
+		return nil, nil //nolint:nilnil // everybody is let in, without a token
+	}
+	return e.Authorize(ctx, r)
+}
+
+type tokenKey struct{}
+
+// TokenFrom returns what RawOptions.Authorize has returned for the connection or request that a function of
+// HandleMessages is called for, or nil.
+func TokenFrom(ctx context.Context) *Token {
+	t, _ := ctx.Value(tokenKey{}).(*Token)
+	return t
 }
 
 func (h *Host) addRaw(path string, o []RawOptions, start func(c *RawConn) ws.Handler) *rawEndpoint {
@@ -113,12 +156,7 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := e.host.server
 	var token *Token
 	release, ok := s.letIn(w, r, func(ctx context.Context) (err error) {
-		if err := s.hooks[onUpgrade].ask(ctx, "", &Event{Request: r}); err != nil {
-			return err
-		}
-		if e.Authorize != nil {
-			token, err = e.Authorize(ctx, r)
-		}
+		token, err = e.authorize(ctx, r)
 		return err
 	}, e.origins)
 	if !ok {
@@ -133,7 +171,7 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.brokeOff(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithCancelCause(s.life.ctx)
+	ctx, cancel := context.WithCancelCause(context.WithValue(s.life.ctx, tokenKey{}, token))
 	c := &RawConn{
 		server: s, host: e.host, conn: conn, ctx: ctx, cancel: cancel, token: token, release: release,
 		request: r.WithContext(ctx), //nolint:contextcheck // the request's own context ends with the upgrade

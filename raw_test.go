@@ -355,6 +355,55 @@ func TestHandleMessagesAnswersPosts(t *testing.T) {
 	}
 }
 
+// Who may not connect may not post either.
+func TestPostsAreAuthorizedAsConnectionsAre(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := start(t, skein.Options{Tokens: newTokens(t, authOptions(), testKey)}, func(h *skein.Host) {
+			h.OnUpgrade(func(_ context.Context, e *skein.Event) error {
+				if e.Request.Header.Get("X-Banned") != "" {
+					return errors.New("banned")
+				}
+				return nil
+			})
+			skein.HandleMessages(h, "/who", func(ctx context.Context, _ json.RawMessage) (json.RawMessage, error) {
+				return skein.TokenFrom(ctx).Claims, nil
+			}, skein.RawOptions{Origins: []string{"*:*"}, Authorize: func(ctx context.Context, r *http.Request) (*skein.Token, error) {
+				return h.Server().Verify(ctx, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+			}})
+		})
+		bob := "Bearer " + mint("HS256", testKey, map[string]any{"user": "bob"})
+		for name, test := range map[string]struct {
+			header http.Header
+			want   string
+		}{
+			"a token":    {http.Header{"Authorization": {bob}}, `200 {"user":"bob"}`},
+			"none":       {http.Header{}, `401 {"error":{"message":"jwt must be provided","name":"AuthTokenInvalidError","isBadToken":true}}`},
+			"a bad one":  {http.Header{"Authorization": {"Bearer x"}}, `401 {"error":{"message":"jwt malformed","name":"AuthTokenInvalidError","isBadToken":true}}`},
+			"the hook's": {http.Header{"Authorization": {bob}, "X-Banned": {"yes"}}, `401 {"error":{"message":"banned"}}`},
+		} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://memory/who", strings.NewReader("1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header = test.header
+			answer := srv.Inject(r)
+			body, err := io.ReadAll(answer.Body)
+			_ = answer.Body.Close()
+			if got := fmt.Sprintf("%d %s", answer.StatusCode, body); err != nil || got != test.want {
+				t.Errorf("%s: got %s, %v, want %s", name, got, err, test.want)
+			}
+		}
+		c := srv.Conn(t, "/who", http.Header{"Authorization": {bob}})
+		if got := ask(t, c, "1"); got != `{"user":"bob"}` {
+			t.Errorf("over the connection: got %s, want bob", got)
+		}
+		if skein.TokenFrom(t.Context()) != nil {
+			t.Error("a test has a token")
+		}
+	})
+}
+
 // inject returns status and body of the answer to a request.
 func inject(t *testing.T, srv *skeintest.Server, method, path, body string) string {
 	t.Helper()

@@ -17,7 +17,7 @@ type Route struct {
 	Method string `json:"method,omitempty"`
 	// Path is the pattern of net/http's ServeMux, without the method.
 	Path string `json:"path"`
-	// Kind is http, websocket or socketcluster.
+	// Kind is http, websocket, messages (the same by POST) or socketcluster.
 	Kind string `json:"kind"`
 	// Plugin is who owns it; "" is the server itself.
 	Plugin string `json:"plugin,omitempty"`
@@ -28,7 +28,8 @@ const (
 	kindHTTP          = "http"
 	kindWebSocket     = "websocket"
 	kindSocketCluster = "socketcluster"
-	kindMissing       = "" // a path that must not be found; not listed
+	kindMessages      = "messages" // the POST beside a WebSocket of HandleMessages
+	kindMissing       = ""         // a path that must not be found; not listed
 )
 
 type route struct {

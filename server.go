@@ -86,7 +86,7 @@ func New(o Options) *Server {
 		o.Tokens = randomTokens()
 	}
 	s.scheme = jsonWebTokens{o.Tokens}
-	s.doorman.limits = o.Conns.withDefaults()
+	s.doorman.limits, s.doorman.proxies = o.Conns.withDefaults(), o.Proxies
 	return s
 }
 

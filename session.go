@@ -28,11 +28,11 @@ type Session struct {
 	visitor  visitor
 
 	// Of the executor.
-	codec     *codec        // set before the session opens, then only read
-	request   *http.Request // until the handshake is over
-	rate      bucket
-	farewell  *closing // what a legacy client said in #disconnect
-	handshook bool     // #handshake has come
+	codec    *codec        // set before the session opens, then only read
+	request  *http.Request // until the handshake is over
+	rate     bucket
+	farewell *closing // what a legacy client said in #disconnect
+	finished bool
 
 	open     atomic.Bool                // the handshake is complete
 	closed   atomic.Bool                // nothing more is handled
@@ -217,8 +217,12 @@ func (s *Session) shut(code int, reason string) {
 	s.conn.Close(code, reason)
 }
 
-// finish ends the session: it runs once, behind the last message.
+// finish ends the session, once: behind the last message, or when the client is known to be gone.
 func (s *Session) finish(e ws.CloseError) {
+	if s.finished {
+		return
+	}
+	s.finished = true
 	s.closed.Store(true)
 	opened := s.open.Load()
 	s.server.forget(s, opened)

@@ -20,6 +20,8 @@ type Token struct {
 	Claims json.RawMessage
 	// Expiry is when it ends; zero is never.
 	Expiry time.Time
+
+	leeway time.Duration
 }
 
 // Decode decodes the claims into v, as json.Unmarshal does.
@@ -31,7 +33,7 @@ func (t *Token) Decode(v any) error {
 }
 
 func (t *Token) expired(now time.Time) bool {
-	return t != nil && !t.Expiry.IsZero() && !now.Before(t.Expiry)
+	return t != nil && !t.Expiry.IsZero() && !now.Before(t.Expiry.Add(t.leeway))
 }
 
 // AuthScheme verifies and signs tokens of a form of its own. Its methods may be called from many goroutines.
@@ -50,7 +52,7 @@ func (j jsonWebTokens) Verify(_ context.Context, signed string) (*Token, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Token{Signed: signed, Claims: claims.Raw, Expiry: claims.Expiry}, nil
+	return &Token{Signed: signed, Claims: claims.Raw, Expiry: claims.Expiry, leeway: j.tokens.Leeway()}, nil
 }
 
 func (j jsonWebTokens) Sign(_ context.Context, claims json.RawMessage, expiry time.Duration) (*Token, error) {
@@ -64,7 +66,7 @@ func (j jsonWebTokens) Sign(_ context.Context, claims json.RawMessage, expiry ti
 	if err != nil {
 		return nil, fmt.Errorf("read the signed token: %w", err)
 	}
-	t := &Token{Signed: signed, Claims: raw}
+	t := &Token{Signed: signed, Claims: raw, leeway: j.tokens.Leeway()}
 	var c struct {
 		Exp json.Number `json:"exp"`
 	}

@@ -135,7 +135,7 @@ func (s *Server) collectRoutes() error {
 	}
 	for _, r := range s.plugins {
 		for _, own := range r.host.routes {
-			if own.Kind == kindWebSocket {
+			if own.Kind == kindWebSocket || own.Kind == kindMessages {
 				routes = append(routes, exactly(own)...)
 				continue
 			}

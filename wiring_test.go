@@ -161,7 +161,7 @@ func TestRoutesAreListedWithTheirOwners(t *testing.T) {
 		{Method: "GET", Path: "/p/", Kind: "websocket", Plugin: "p"},
 		{Path: "/p/a/", Kind: "http", Plugin: "p"},
 		{Method: "GET", Path: "/p/ask", Kind: "websocket", Plugin: "p"},
-		{Method: "POST", Path: "/p/ask", Kind: "http", Plugin: "p"},
+		{Method: "POST", Path: "/p/ask", Kind: "messages", Plugin: "p"},
 		{Method: "GET", Path: "/p/b", Kind: "http", Plugin: "p"},
 		{Method: "GET", Path: "/p/ws", Kind: "websocket", Plugin: "p"},
 		{Path: "/socketcluster/", Kind: "socketcluster"},

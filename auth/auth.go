@@ -80,6 +80,9 @@ func New(o Options) (*Tokens, error) {
 	return t, nil
 }
 
+// Leeway is by how much a token is good after its exp, and before its nbf.
+func (t *Tokens) Leeway() time.Duration { return t.options.Leeway }
+
 func (o *Options) check() error {
 	var errs []error
 	if len(o.Keys) == 0 {
