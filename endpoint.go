@@ -63,7 +63,7 @@ func (s *Server) newEndpoint(o Endpoint, d drivers) (*endpoint, error) {
 		o.Origins = s.options.Origins
 	}
 	e := &endpoint{Endpoint: o, server: s, scheme: s.scheme, json: &codec{wire: wire.JSON}, minbin: &codec{wire: wire.MinBin}}
-	err := errors.Join(e.check(), e.chooseCodec(d), e.chooseScheme(d))
+	err := errors.Join(e.check(), e.Limits.check(), e.chooseCodec(d), e.chooseScheme(d))
 	var originErr error
 	e.origins, originErr = parseOrigins(o.Origins)
 	if err = errors.Join(err, originErr); err != nil {

@@ -47,7 +47,7 @@ func Example() {
 			return nil
 		}))
 	if err := srv.Start(ctx); err != nil {
-		fmt.Println(err) //nolint:forbidigo // an example's output
+		fmt.Println(err)
 		return
 	}
 	defer func() { _ = srv.Shutdown(ctx) }() // nothing is left to be done about it
@@ -59,7 +59,7 @@ func Example() {
 		answer := srv.Inject(r)
 		body, _ := io.ReadAll(answer.Body) // it is in memory
 		_ = answer.Body.Close()
-		fmt.Println(answer.StatusCode, string(body)) //nolint:forbidigo // an example's output
+		fmt.Println(answer.StatusCode, string(body))
 	}
 	// Output:
 	// 200 {}
@@ -75,7 +75,7 @@ func ExampleServer_Start() {
 		h.Every("restock", 0, func(context.Context) error { return nil })
 		return errors.New("the shop is closed")
 	}))
-	fmt.Println(srv.Start(ctx)) //nolint:forbidigo // an example's output
+	fmt.Println(srv.Start(ctx))
 	// Output:
 	// plugin "shop": the shop is closed
 	// plugin "shop": example_test.go:75: Every restock: the interval 0s is not positive

@@ -255,7 +255,7 @@ func (h *Host) AdminPage(title, path string, handler http.Handler) {
 		if !strings.HasPrefix(path, "/") || handler == nil {
 			return errors.New("a page has a path that starts with '/', and a handler")
 		}
-		h.drivers.pages = append(h.drivers.pages, AdminPage{title, path, h.name, handler})
+		h.drivers.pages = append(h.drivers.pages, AdminPage{title, path, h.name, h.contain(handler)})
 		return nil
 	})
 }

@@ -3,6 +3,8 @@ package skein
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -156,6 +158,36 @@ type Timeouts struct {
 	Header time.Duration
 	// Body is how long a request's body may take. 0 is 30 s.
 	Body time.Duration
+}
+
+// check reports what no server can work with.
+func (o *Options) check() error {
+	var errs []error
+	for name, d := range map[string]time.Duration{
+		"Timeouts.Start": o.Timeouts.Start, "Timeouts.Stop": o.Timeouts.Stop, "Timeouts.Hook": o.Timeouts.Hook,
+		"Timeouts.Header": o.Timeouts.Header, "Timeouts.Body": o.Timeouts.Body,
+	} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("the option %s is %v: it must not be negative", name, d))
+		}
+	}
+	if o.Conns.Total < 0 || o.Conns.PerSecond < 0 {
+		errs = append(errs, fmt.Errorf("the option Conns is %+v: Total and PerSecond must not be negative", o.Conns))
+	}
+	return errors.Join(append(errs, o.Limits.check())...)
+}
+
+// check reports negative limits: none of them means "no limit".
+func (l Limits) check() error {
+	for name, n := range map[string]float64{
+		"MaxMessage": float64(l.MaxMessage), "Inbox": float64(l.Inbox), "Outbox": float64(l.Outbox), "Channels": float64(l.Channels),
+		"Calls": float64(l.Calls), "ChannelName": float64(l.ChannelName), "Stall": l.Stall.Seconds(), "Rate": l.Rate, "Burst": float64(l.Burst),
+	} {
+		if n < 0 {
+			return fmt.Errorf("the option Limits.%s is %v: it must not be negative", name, n)
+		}
+	}
+	return nil
 }
 
 const (

@@ -145,7 +145,7 @@ func (h *Host) addRaw(path string, o []RawOptions, start func(c *RawConn) ws.Han
 			e.patterns = append(e.patterns, p)
 		}
 		e.origins, err = parseOrigins(e.Origins)
-		return err
+		return errors.Join(err, e.Limits.check())
 	})
 	h.addRoute("GET "+path, kindWebSocket, e)
 	return e

@@ -111,7 +111,7 @@ func TestOriginsAreRefusedBehindTheHookAndCounted(t *testing.T) {
 			answer := srv.Inject(r)
 			body, _ := io.ReadAll(answer.Body) // compared below
 			_ = answer.Body.Close()
-			if want := "Failed to authorize socket handshake - Invalid origin: " + want; answer.StatusCode != 403 || string(body) != want {
+			if want := "Failed to authorize socket handshake - Invalid origin: " + want; answer.StatusCode != http.StatusForbidden || string(body) != want {
 				t.Errorf("%.30q: got %d %q, want 403 %q", origin, answer.StatusCode, body, want)
 			}
 		}

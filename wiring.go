@@ -13,7 +13,7 @@ import (
 // freeze puts together what the plugins have registered. From here on it is only read.
 func (s *Server) freeze() error {
 	offered, err := s.collectDrivers()
-	errs := []error{err, s.chooseEngine(offered), s.collectCalls(), s.collectHooks()}
+	errs := []error{err, s.options.check(), s.chooseEngine(offered), s.collectCalls(), s.collectHooks()}
 	configured := s.options.Endpoints
 	if len(configured) == 0 {
 		configured = []Endpoint{{}}

@@ -108,17 +108,17 @@ func (s *routesCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
 	return a.table(rows)
 }
 
-// setUp starts the configured node without a listener, looks at it, and takes it down.
+// setUp puts the configured node together without starting it, and looks at it.
 func (a *app) setUp(ctx context.Context, k *kong.Context, flags *nodeFlags, look func(*node)) error {
 	n, err := a.quietNode(k, flags)
 	if err != nil {
 		return err
 	}
-	if err := n.Start(ctx); err != nil {
+	if err := n.Inspect(ctx); err != nil {
 		return err
 	}
 	look(n)
-	return n.stop(ctx)
+	return nil
 }
 
 // table prints rows in columns. An empty row is an empty line.

@@ -32,7 +32,7 @@ func (n *node) servePprof(ctx context.Context, a *app) (profiler, error) {
 	if err != nil {
 		return profiler{}, err
 	}
-	server := &http.Server{Handler: withKey(key, profiles()), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: n.withKey(key, profiles()), ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	return profiler{l.Addr(), func() {
@@ -43,20 +43,27 @@ func (n *node) servePprof(ctx context.Context, a *app) (profiler, error) {
 	}}, nil
 }
 
+// profiles leaves out the command line, which can hold keys.
 func profiles() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
 }
 
-// withKey asks for the key as a bearer token, if there is one. Digests are compared, so that the time tells nothing.
-func withKey(key string, next http.Handler) http.Handler {
+// withKey asks for the key as a bearer token. Digests are compared, so that the time tells nothing. Without a key it serves
+// the machine's own users.
+func (n *node) withKey(key string, next http.Handler) http.Handler {
 	if key == "" {
-		return next
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !n.Local(r) {
+				http.Error(w, "profiles without an operator key are for requests over loopback, to a loopback name", http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
 	}
 	want := sha256.Sum256([]byte(key))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

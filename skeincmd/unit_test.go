@@ -121,6 +121,7 @@ func TestACatalogOfOnesOwnNeedsNoStockPlugin(t *testing.T) {
 
 func TestProfilesAskForTheOperatorKey(t *testing.T) {
 	t.Parallel()
+	n := &node{Server: skein.New(skein.Options{})}
 	for _, c := range []struct {
 		key, header string
 		want        int
@@ -134,12 +135,28 @@ func TestProfilesAskForTheOperatorKey(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/debug/pprof/", nil)
 		r.Header.Set("Authorization", c.header)
 		w := httptest.NewRecorder()
-		withKey(c.key, profiles()).ServeHTTP(w, r)
+		n.withKey(c.key, profiles()).ServeHTTP(w, r)
 		if w.Code != c.want {
 			t.Errorf("key %q, %q: got %d, want %d", c.key, c.header, w.Code, c.want)
 		}
 		if challenged := w.Header().Get("WWW-Authenticate") != ""; challenged != (c.want == http.StatusUnauthorized) {
 			t.Errorf("key %q, %q: got a challenge: %v", c.key, c.header, challenged)
+		}
+	}
+}
+
+// A web page whose name is made to resolve to 127.0.0.1 could read them.
+func TestProfilesWithoutAKeyAreForLoopbackNames(t *testing.T) {
+	t.Parallel()
+	n := &node{Server: skein.New(skein.Options{})}
+	for host, want := range map[string]int{"localhost:6060": http.StatusOK, "evil.example:6060": http.StatusForbidden} {
+		r := httptest.NewRequest(http.MethodGet, "/debug/pprof/", nil)
+		r.Host = host
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 6060}))
+		w := httptest.NewRecorder()
+		n.withKey("", profiles()).ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("host %q: got %d, want %d", host, w.Code, want)
 		}
 	}
 }

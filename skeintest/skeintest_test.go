@@ -149,7 +149,7 @@ func TestClosesAreSeenOnBothSides(t *testing.T) {
 		act  func(ctx context.Context, srv *skeintest.Server, c *skeintest.Conn) error
 		want skeintest.CloseError
 	}{
-		"by the client": {func(_ context.Context, _ *skeintest.Server, c *skeintest.Conn) error { return c.Close(4321, "bye") }, skeintest.CloseError{Code: 4321}},
+		"by the client": {func(_ context.Context, _ *skeintest.Server, c *skeintest.Conn) error { return c.Close(4321, "bye") }, skeintest.CloseError{Code: 4321, Reason: "bye"}},
 		"without code":  {func(_ context.Context, _ *skeintest.Server, c *skeintest.Conn) error { return c.Close(0, "") }, skeintest.CloseError{Code: 1005}},
 		"by the server": {func(ctx context.Context, srv *skeintest.Server, _ *skeintest.Conn) error { return srv.Shutdown(ctx) }, skeintest.CloseError{Code: 1001}},
 		"unmasked":      {func(_ context.Context, _ *skeintest.Server, c *skeintest.Conn) error { return c.SendFrame(0xf1, nil) }, skeintest.CloseError{Code: 1002}},

@@ -151,7 +151,7 @@ func (d *desk) signIn(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(pause.Seconds())+1))
 		d.render(w, http.StatusTooManyRequests, "login.html", "Too many wrong keys. Wait a minute.")
 	case !ok:
-		d.log.LogAttrs(r.Context(), slog.LevelWarn, "a wrong admin key", slog.String("from", r.RemoteAddr))
+		d.log.LogAttrs(r.Context(), slog.LevelWarn, "a wrong admin key", slog.String("from", d.server.ClientAddr(r).String()))
 		d.ask(w, "That is not the key.")
 	default:
 		http.SetCookie(w, d.login.cookie(r))
@@ -180,6 +180,10 @@ func (d *desk) foreign(w http.ResponseWriter, r *http.Request) {
 	rest := strings.TrimPrefix(r.URL.Path, prefix)
 	for _, page := range d.server.AdminPages() {
 		if page.Plugin == r.PathValue("plugin") && page.Path == rest {
+			secure(w.Header(), "text/html; charset=utf-8")
+			r = r.Clone(r.Context())
+			r.Header.Del("Authorization")
+			r.Header.Del("Cookie")
 			http.StripPrefix(prefix, page.Handler).ServeHTTP(w, r)
 			return
 		}

@@ -4,9 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 
@@ -59,7 +57,7 @@ func (d *door) admit(r *http.Request) (grant, error) {
 	}
 	header := r.Header.Get("Authorization")
 	if header == "" {
-		if len(d.keys) == 0 && (d.open || local(r)) {
+		if len(d.keys) == 0 && (d.open || d.server.Local(r)) {
 			return grant{all: true}, nil
 		}
 		return grant{}, problem(http.StatusUnauthorized, skein.NameAuth, "the API needs a key or a token: Authorization: Bearer …")
@@ -113,33 +111,4 @@ func granted(claim json.RawMessage) (grant, bool) {
 		return grant{}, false
 	}
 	return g, true
-}
-
-// local reports whether a request was made inside the process or came over loopback. The latter must say so in Host: a
-// web page whose name is made to resolve to 127.0.0.1 does not. What a proxy has passed on comes from elsewhere.
-func local(r *http.Request) bool {
-	if r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
-		return false
-	}
-	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		return true
-	}
-	switch addr.Network() {
-	case "tcp":
-		at, err := netip.ParseAddrPort(addr.String())
-		return err == nil && at.Addr().IsLoopback() && isLoopbackHost(r.Host)
-	case "memory", "pipe":
-		return true
-	default:
-		return false
-	}
-}
-
-func isLoopbackHost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && addr.IsLoopback() || host == "localhost"
 }

@@ -10,9 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,7 +62,7 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	// One plugin's bad figure must not hide all the others.
 	scrape := promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, ErrorLog: complaints{h.Logger()}})
 	h.HandleFunc("GET "+cmp.Or(p.Path, "/metrics"), func(w http.ResponseWriter, r *http.Request) {
-		if !p.admits(r) {
+		if !p.admits(h.Server(), r) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="skein metrics"`)
 			http.Error(w, "metrics need their key as a bearer token, or a request over loopback where no key is set", http.StatusUnauthorized)
 			return
@@ -75,42 +73,13 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	return nil
 }
 
-func (p *Plugin) admits(r *http.Request) bool {
+func (p *Plugin) admits(s *skein.Server, r *http.Request) bool {
 	if p.Key == "" {
-		return p.Open || local(r)
+		return p.Open || s.Local(r)
 	}
 	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	want, got := sha256.Sum256([]byte(p.Key)), sha256.Sum256([]byte(shown))
 	return ok && subtle.ConstantTimeCompare(want[:], got[:]) == 1
-}
-
-// local reports whether a request was made inside the process or came over loopback. The latter must say so in Host: a
-// web page whose name is made to resolve to 127.0.0.1 does not. What a proxy has passed on comes from elsewhere.
-func local(r *http.Request) bool {
-	if r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
-		return false
-	}
-	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		return true
-	}
-	switch addr.Network() {
-	case "tcp":
-		at, err := netip.ParseAddrPort(addr.String())
-		return err == nil && at.Addr().IsLoopback() && isLoopbackHost(r.Host)
-	case "memory", "pipe":
-		return true
-	default:
-		return false
-	}
-}
-
-func isLoopbackHost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && addr.IsLoopback() || host == "localhost"
 }
 
 // collector reads the server's figures. It describes none of them beforehand, since plugins decide what there is.
