@@ -112,7 +112,7 @@ func (s *Session) event(p *wire.Packet) {
 	}
 	cid := append(wire.Number(nil), p.CID...) // it outlives the message
 	if h := s.server.hooks[onCall]; len(h) > 0 {
-		ctx, cancel := context.WithTimeout(s.Context(), s.server.timeouts.Hook)
+		ctx, cancel := context.WithTimeout(s.Context(), s.server.options.Timeouts.Hook)
 		defer cancel()
 		if err := h.ask(ctx, p.Event, e); err != nil {
 			s.fail(cid, refusal(err, "invoke", "inbound"))

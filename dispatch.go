@@ -31,7 +31,7 @@ func (s *Session) receive(m ws.Message) {
 		}
 	}
 	for p := range s.codec.wire.Packets(data) {
-		if s.closed.Load() || !s.within(s.endpoint.Limits) {
+		if s.closed.Load() || !s.withinRates() {
 			return
 		}
 		s.dispatch(&p)
@@ -44,16 +44,6 @@ func (s *Session) contain() {
 		s.closed.Store(true)
 		panic(v) // internal/ws counts it, logs it with its stack and closes the connection with 1011
 	}
-}
-
-// within reports whether the session keeps to its rate of packets; one that does not is closed.
-func (s *Session) within(l Limits) bool {
-	if l.Rate == 0 || s.rate.take(l.Rate, max(1, or(float64(l.Burst), l.Rate))) {
-		return true
-	}
-	s.server.counters.rateLimited.Add(1)
-	s.shut(CloseRate, "")
-	return false
 }
 
 // dispatch picks the method for a packet.

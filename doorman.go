@@ -19,6 +19,7 @@ import (
 type doorman struct {
 	limits  ConnLimits
 	proxies []netip.Prefix
+	rates   rates // own locks
 
 	mu    sync.Mutex
 	total int
@@ -151,7 +152,7 @@ func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx
 		err.Write(w)
 		return nil, false
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.timeouts.Hook)
+	ctx, cancel := context.WithTimeout(r.Context(), s.options.Timeouts.Hook)
 	defer cancel()
 	if err := question(ctx); err != nil {
 		s.counters.refusedUpgrades.Add(1)

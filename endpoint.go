@@ -22,6 +22,7 @@ type endpoint struct {
 	server  *Server
 	scheme  AuthScheme
 	origins origins
+	spoken  subprotocols
 	codec   *codec // nil: found out by the first frame
 	json    *codec
 	minbin  *codec
@@ -53,6 +54,7 @@ func (s *Server) Endpoints() []EndpointInfo {
 // newEndpoint fills in the defaults and resolves names; it reports all that is wrong.
 func (s *Server) newEndpoint(o Endpoint, d drivers) (*endpoint, error) {
 	o.Path = or(o.Path, defaultPath)
+	limitsErr := o.Limits.check()
 	o.Limits = o.Limits.over(s.options.Limits)
 	o.Ping.Interval = or(o.Ping.Interval, 8*time.Second)
 	o.Ping.Timeout = or(o.Ping.Timeout, 30*time.Second)
@@ -63,11 +65,17 @@ func (s *Server) newEndpoint(o Endpoint, d drivers) (*endpoint, error) {
 		o.Origins = s.options.Origins
 	}
 	e := &endpoint{Endpoint: o, server: s, scheme: s.scheme, json: &codec{wire: wire.JSON}, minbin: &codec{wire: wire.MinBin}}
-	err := errors.Join(e.check(), e.Limits.check(), e.chooseCodec(d), e.chooseScheme(d))
+	err := errors.Join(e.check(), limitsErr, e.chooseCodec(d), e.chooseScheme(d))
 	var originErr error
 	e.origins, originErr = parseOrigins(o.Origins)
-	if err = errors.Join(err, originErr); err != nil {
-		return nil, fmt.Errorf("endpoint %s: %w", o.Path, err)
+	var protocolErr error
+	e.spoken, protocolErr = parseSubprotocols(o.Subprotocols)
+	if err = errors.Join(err, originErr, protocolErr); err != nil {
+		err = fmt.Errorf("endpoint %s: %w", o.Path, err)
+		if o.Source != "" {
+			err = fmt.Errorf("%s: %w", o.Source, err)
+		}
+		return nil, err
 	}
 	return e, nil
 }
@@ -163,7 +171,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, err := e.server.runtime.Accept(w, r, ws.Options{
 		MaxMessage: e.Limits.MaxMessage, Inbox: e.Limits.Inbox, Outbox: e.Limits.Outbox, Stall: e.Limits.Stall,
-		SlowCode: CloseSlow, Compression: e.Compression, Protocols: offeredProtocols(r),
+		SlowCode: CloseSlow, Compression: e.Compression, Protocols: e.spoken.offered(r),
 	})
 	if err != nil {
 		release()
@@ -173,7 +181,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := &Session{
 		server: e.server, endpoint: e, conn: conn, id: newID(),
 		request: r.WithContext(e.server.life.ctx), //nolint:contextcheck // the request's own context ends with the upgrade
-		visitor: visitor{e.server.address(r), r.URL.RawQuery, release},
+		visitor: visitor{e.server.address(r), neighbourhood(e.server.ClientAddr(r)).String(), r.URL.RawQuery, release},
 	}
 	e.count(false, 1)
 	s.clock.handshake = time.Now().Add(e.HandshakeTimeout)
@@ -185,9 +193,39 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.watch() // the handshake may have come already
 }
 
-// offeredProtocols accepts the first subprotocol that a client offers, as SocketCluster does.
-func offeredProtocols(r *http.Request) []string {
-	return headerTokens(r.Header.Values("Sec-WebSocket-Protocol"))
+// subprotocols are those that an endpoint agrees on, the preferred one first. nil is whatever is offered first.
+type subprotocols []pattern
+
+func parseSubprotocols(list []string) (subprotocols, error) {
+	if list == nil {
+		return nil, nil
+	}
+	parsed := make(subprotocols, 0, len(list))
+	for _, text := range list {
+		p, err := parsePattern(text)
+		if err != nil {
+			return nil, fmt.Errorf("the subprotocol %q: %w", text, err)
+		}
+		parsed = append(parsed, p)
+	}
+	return parsed, nil
+}
+
+// offered lists what a client has offered and may be agreed on, the preferred one first.
+func (s subprotocols) offered(r *http.Request) []string {
+	all := headerTokens(r.Header.Values("Sec-WebSocket-Protocol"))
+	if s == nil {
+		return all
+	}
+	var list []string
+	for _, p := range s {
+		for _, one := range all {
+			if p.matches(one) {
+				list = append(list, one)
+			}
+		}
+	}
+	return list
 }
 
 // newID is 20 characters of base64url, 120 random bits, like SocketCluster's.

@@ -19,7 +19,7 @@ func (s *Session) handshake(p *wire.Packet) {
 		return
 	}
 	again := s.open.Load()
-	ctx, cancel := context.WithTimeout(s.Context(), s.server.timeouts.Hook)
+	ctx, cancel := context.WithTimeout(s.Context(), s.server.options.Timeouts.Hook)
 	defer cancel()
 	token, soft := s.verify(ctx, p.Token)
 	if !again {
@@ -150,7 +150,7 @@ func (s *Session) authenticate(p *wire.Packet) {
 		s.shut(CloseRefused, "")
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.Context(), s.server.timeouts.Hook)
+	ctx, cancel := context.WithTimeout(s.Context(), s.server.options.Timeouts.Hook)
 	defer cancel()
 	token, err := s.verify(ctx, p.Token)
 	if err == nil && token == nil {

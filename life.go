@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skeinrt/skein/engine"
@@ -31,6 +32,7 @@ type life struct {
 	cancel context.CancelCauseFunc
 	tasks  *sync.WaitGroup
 	began  time.Time
+	stood  atomic.Bool   // the engine stands: publications are taken
 	over   chan struct{} // closed at the very end
 }
 
@@ -111,13 +113,13 @@ func (s *Server) setUpPlugins(ctx context.Context) error {
 }
 
 func (s *Server) startEngine(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeouts.Start)
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeouts.Start)
 	defer cancel()
 	if err := s.engine.Start(ctx, s.deliver); err != nil {
 		return fmt.Errorf("start the engine: %w", err)
 	}
 	s.gates.engine = s.engine
-	s.stood.Store(true)
+	s.life.stood.Store(true)
 	for channel := range s.listeners {
 		if err := s.gates.hold(ctx, channel); err != nil {
 			return fmt.Errorf("join %q for a plugin: %w", channel, err)
@@ -130,7 +132,7 @@ func (s *Server) startEngine(ctx context.Context) error {
 func (s *Server) becomeReady(ctx context.Context) error {
 	for _, r := range s.plugins {
 		for _, fn := range r.host.ready {
-			if err := guarded(ctx, s.timeouts.Start, fn); err != nil {
+			if err := guarded(ctx, s.options.Timeouts.Start, fn); err != nil {
 				return r.blame(fmt.Errorf("OnReady: %w", err))
 			}
 		}
@@ -156,12 +158,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.enter(running, draining) {
 		return s.awaitEnd(ctx)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.timeouts.Stop, fmt.Errorf("it took longer than %v", s.timeouts.Stop))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.options.Timeouts.Stop, fmt.Errorf("it took longer than %v", s.options.Timeouts.Stop))
 	defer cancel()
 	var errs []error
 	for _, r := range slices.Backward(s.plugins) {
 		for _, fn := range slices.Backward(r.host.drain) {
-			if err := guarded(ctx, s.timeouts.Stop, fn); err != nil {
+			if err := guarded(ctx, s.options.Timeouts.Stop, fn); err != nil {
 				errs = append(errs, r.blame(fmt.Errorf("OnDrain: %w", err)))
 			}
 		}
@@ -252,7 +254,7 @@ func (s *Server) fall(ctx context.Context, cause error) error {
 			}
 		}
 	}
-	s.stood.Store(false)
+	s.life.stood.Store(false)
 	if err := s.end(ctx, s.engine.Close); err != nil && !errors.Is(err, engine.ErrClosed) {
 		errs = append(errs, fmt.Errorf("close the engine: %w", err))
 	}
@@ -265,7 +267,7 @@ func (s *Server) fall(ctx context.Context, cause error) error {
 
 // end gives something the time that is left to end.
 func (s *Server) end(ctx context.Context, fn func(ctx context.Context) error) error {
-	left := s.timeouts.Stop
+	left := s.options.Timeouts.Stop
 	if deadline, ok := ctx.Deadline(); ok {
 		left = min(left, time.Until(deadline))
 	}

@@ -31,7 +31,7 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) shutdownIn(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeouts.Stop)
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeouts.Stop)
 	defer cancel()
 	return s.Shutdown(ctx)
 }
@@ -46,7 +46,7 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	h := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: s.timeouts.Header,
+		ReadHeaderTimeout: s.options.Timeouts.Header,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
@@ -106,7 +106,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.ContentLength != 0 {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.timeouts.Body)) // in memory there is none
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.options.Timeouts.Body)) // in memory there is none
 	}
 	mux.ServeHTTP(w, r)
 }

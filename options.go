@@ -36,6 +36,8 @@ type Options struct {
 	Limits Limits
 	// Conns bounds connections before anything is allocated for them.
 	Conns ConnLimits
+	// Rates bound what the sessions of one user or address send together.
+	Rates Rates
 	// Timeouts bound the phases of the server's life and the slow hooks.
 	Timeouts Timeouts
 	// TLS makes Run serve TLS.
@@ -60,6 +62,8 @@ const (
 type Endpoint struct {
 	// Path of the upgrade request, matched exactly. "" is /socketcluster/.
 	Path string
+	// Source is where the endpoint was written, such as skein.yaml:12:5; errors begin with it.
+	Source string
 	// Protocol is the generation; the zero value detects it.
 	Protocol Protocol
 	// Codec is "json", "minbin", one that a plugin provides, or "" to detect JSON and min-bin by the first frame.
@@ -78,6 +82,9 @@ type Endpoint struct {
 	AuthScheme string
 	// Origins of this endpoint. nil is the server's.
 	Origins []string
+	// Subprotocols are those that may be agreed on, the preferred one first; one that ends with "*" is a prefix. nil agrees
+	// on the first that a client offers. SocketCluster's own clients offer none.
+	Subprotocols []string
 	// Lax serves packets that come before the handshake instead of closing with CloseBeforeHandshake.
 	Lax bool
 	// Batch collects what is sent after the handshake into arrays. Zero sends at once.
@@ -146,6 +153,19 @@ type ConnLimits struct {
 	PerSecond float64
 }
 
+// Rates bound the packets a second that sessions send together on this node. Who sends one too many is closed with
+// CloseRate. See Limits.Rate for single sessions.
+type Rates struct {
+	// User is for all sessions with tokens of one user. 0 is no limit.
+	User float64
+	// Address is for all sessions from one address (IPv6: one /64), loopback too. 0 is no limit.
+	Address float64
+	// Burst is how many packets may come at once. 0 is one second's worth.
+	Burst int
+	// UserClaim is the claim that names the user. "" is username.
+	UserClaim string
+}
+
 // Timeouts bound the phases of the server's life and the hooks that may be slow.
 type Timeouts struct {
 	// Start of the engine and of each plugin. 0 is 30 s.
@@ -162,32 +182,33 @@ type Timeouts struct {
 
 // check reports what no server can work with.
 func (o *Options) check() error {
-	var errs []error
-	for name, d := range map[string]time.Duration{
-		"Timeouts.Start": o.Timeouts.Start, "Timeouts.Stop": o.Timeouts.Stop, "Timeouts.Hook": o.Timeouts.Hook,
-		"Timeouts.Header": o.Timeouts.Header, "Timeouts.Body": o.Timeouts.Body,
-	} {
-		if d < 0 {
-			errs = append(errs, fmt.Errorf("the option %s is %v: it must not be negative", name, d))
-		}
-	}
-	if o.Conns.Total < 0 || o.Conns.PerSecond < 0 {
-		errs = append(errs, fmt.Errorf("the option Conns is %+v: Total and PerSecond must not be negative", o.Conns))
-	}
-	return errors.Join(append(errs, o.Limits.check())...)
+	t := o.Timeouts
+	return errors.Join(
+		negative("Timeouts", map[string]float64{
+			"Start": t.Start.Seconds(), "Stop": t.Stop.Seconds(), "Hook": t.Hook.Seconds(), "Header": t.Header.Seconds(), "Body": t.Body.Seconds(),
+		}),
+		negative("Rates", map[string]float64{"User": o.Rates.User, "Address": o.Rates.Address, "Burst": float64(o.Rates.Burst)}),
+		negative("Conns", map[string]float64{"Total": float64(o.Conns.Total), "PerSecond": o.Conns.PerSecond}),
+		o.Limits.check(),
+	)
 }
 
 // check reports negative limits: none of them means "no limit".
 func (l Limits) check() error {
-	for name, n := range map[string]float64{
+	return negative("Limits", map[string]float64{
 		"MaxMessage": float64(l.MaxMessage), "Inbox": float64(l.Inbox), "Outbox": float64(l.Outbox), "Channels": float64(l.Channels),
 		"Calls": float64(l.Calls), "ChannelName": float64(l.ChannelName), "Stall": l.Stall.Seconds(), "Rate": l.Rate, "Burst": float64(l.Burst),
-	} {
-		if n < 0 {
-			return fmt.Errorf("the option Limits.%s is %v: it must not be negative", name, n)
+	})
+}
+
+func negative(of string, options map[string]float64) error {
+	var errs []error
+	for _, name := range sortedKeys(options) {
+		if n := options[name]; n < 0 {
+			errs = append(errs, fmt.Errorf("the option %s.%s is %v: it must not be negative", of, name, n))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 const (

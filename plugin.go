@@ -255,7 +255,7 @@ func topological[T comparable](all []T, needs map[T][]T, name func(T) string) ([
 
 // setUp validates and sets up one plugin, under a deadline and a recover.
 func (r *registration) setUp(ctx context.Context, s *Server) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.timeouts.Start, fmt.Errorf("set-up took longer than %v", s.timeouts.Start))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.options.Timeouts.Start, fmt.Errorf("set-up took longer than %v", s.options.Timeouts.Start))
 	defer cancel()
 	r.host = newHost(s, r)
 	done := make(chan error, 1)

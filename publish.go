@@ -43,7 +43,7 @@ func (s *Server) Publish(ctx context.Context, channel string, data json.RawMessa
 // publish is the one way in: every publication of every kind comes through here.
 func (s *Server) publish(ctx context.Context, e *Event) error {
 	if e.Source != SourceClient {
-		if !s.stood.Load() {
+		if !s.life.stood.Load() {
 			return ErrStopped
 		}
 		if e.Data != nil && !wire.Valid(e.Data) {

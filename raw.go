@@ -44,11 +44,11 @@ type RawOptions struct {
 // rawEndpoint is a path with what serves its connections.
 type rawEndpoint struct {
 	RawOptions
-	host     *Host
-	origins  origins
-	patterns []pattern
-	start    func(c *RawConn) ws.Handler
-	run      func(c *RawConn) // behind start, where it is not nil
+	host    *Host
+	origins origins
+	spoken  subprotocols
+	start   func(c *RawConn) ws.Handler
+	run     func(c *RawConn) // behind start, where it is not nil
 }
 
 // HandleWS serves a raw WebSocket endpoint below the plugin's prefix. serve is called in a goroutine of its own for each
@@ -94,7 +94,7 @@ func (e *rawEndpoint) ask(r *http.Request) (*Token, error) {
 	if err := e.origins.foreign(r); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), e.host.server.timeouts.Hook)
+	ctx, cancel := context.WithTimeout(r.Context(), e.host.server.options.Timeouts.Hook)
 	defer cancel()
 	token, err := e.authorize(ctx, r)
 	if err != nil {
@@ -133,19 +133,16 @@ func (h *Host) addRaw(path string, o []RawOptions, start func(c *RawConn) ws.Han
 		if len(o) > 1 {
 			return fmt.Errorf("at most one RawOptions, not %d", len(o))
 		}
+		limitsErr := e.Limits.check()
 		e.Limits = e.Limits.over(h.server.options.Limits)
 		if e.Origins == nil {
 			e.Origins = h.server.options.Origins
 		}
-		for _, text := range e.Protocols {
-			p, err := parsePattern(text)
-			if err != nil {
-				return fmt.Errorf("the subprotocol %q: %w", text, err)
-			}
-			e.patterns = append(e.patterns, p)
+		if e.spoken, err = parseSubprotocols(append([]string{}, e.Protocols...)); err != nil {
+			return err
 		}
 		e.origins, err = parseOrigins(e.Origins)
-		return errors.Join(err, e.Limits.check())
+		return errors.Join(err, limitsErr)
 	})
 	h.addRoute("GET "+path, kindWebSocket, e)
 	return e
@@ -164,7 +161,7 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, err := s.runtime.Accept(w, r, ws.Options{
 		MaxMessage: e.Limits.MaxMessage, Inbox: e.Limits.Inbox, Outbox: e.Limits.Outbox, Stall: e.Limits.Stall,
-		SlowCode: CloseSlow, Compression: e.Compression, Protocols: e.spoken(r),
+		SlowCode: CloseSlow, Compression: e.Compression, Protocols: e.spoken.offered(r),
 	})
 	if err != nil {
 		release()
@@ -184,19 +181,6 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !stays {
 		conn.Close(CloseGoingAway, "")
 	}
-}
-
-// spoken lists the subprotocols to choose from: those that the client has offered and a pattern allows.
-func (e *rawEndpoint) spoken(r *http.Request) []string {
-	var list []string
-	for _, p := range e.patterns {
-		for _, offered := range headerTokens(r.Header.Values("Sec-WebSocket-Protocol")) {
-			if p.matches(offered) {
-				list = append(list, offered)
-			}
-		}
-	}
-	return list
 }
 
 // RawConn is a WebSocket connection that does not speak SocketCluster. Its sending methods may be called from any

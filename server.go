@@ -23,7 +23,6 @@ import (
 // Server is one node. Make it with New, add plugins with Register, then Run it, or Start it and Serve listeners.
 type Server struct {
 	options  Options
-	timeouts Timeouts
 	log      *slog.Logger
 	counters counters
 
@@ -36,7 +35,6 @@ type Server struct {
 	life    life
 
 	doorman doorman                       // own lock
-	stood   atomic.Bool                   // the engine stands: publications are taken
 	mux     atomic.Pointer[http.ServeMux] // nil: not serving
 
 	mu       sync.Mutex
@@ -75,8 +73,9 @@ func New(o Options) *Server {
 	if o.Engine == nil {
 		o.Engine = engine.NewMemory()
 	}
+	o.Timeouts = o.Timeouts.withDefaults()
 	s := &Server{
-		options: o, timeouts: o.Timeouts.withDefaults(), log: slog.New(quiet(o.Logger.Handler())).With(slog.String("node", o.Node)),
+		options: o, log: slog.New(quiet(o.Logger.Handler())).With(slog.String("node", o.Node)),
 		hub: hub.New[*Session](0), sessions: map[string]*Session{}, services: map[reflect.Type]service{},
 		servers: map[*http.Server]net.Addr{}, conns: map[*ws.Conn]struct{}{},
 		wiring: wiring{listeners: map[string][]*listener{}, calls: newProcedures(), pings: newPingFrames()},
@@ -86,6 +85,7 @@ func New(o Options) *Server {
 		o.Tokens = randomTokens()
 	}
 	s.scheme = jsonWebTokens{o.Tokens}
+	s.doorman.rates.set(o.Rates)
 	s.doorman.limits, s.doorman.proxies = o.Conns.withDefaults(), o.Proxies
 	return s
 }
@@ -144,7 +144,7 @@ func (s *Server) Ready(ctx context.Context) error {
 	var errs []error
 	for _, r := range s.plugins {
 		for _, c := range r.host.checks {
-			if err := guarded(ctx, s.timeouts.Hook, c.fn); err != nil {
+			if err := guarded(ctx, s.options.Timeouts.Hook, c.fn); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
 			}
 		}

@@ -62,6 +62,7 @@ type state struct {
 // visitor is what is kept of the upgrade request.
 type visitor struct {
 	address string
+	place   string // of the address, for rates
 	query   string
 	release func()
 }
@@ -280,27 +281,6 @@ func (s *Server) forget(x *Session, opened bool) {
 
 func (s *Session) warn(msg string, attrs ...slog.Attr) {
 	s.server.log.LogAttrs(s.server.life.ctx, slog.LevelWarn, msg, append(attrs, slog.String("session", s.id))...) //nolint:sloglint // constant at each caller
-}
-
-// bucket lets rate tokens a second through, at most burst at once. It is not safe for concurrent use.
-type bucket struct {
-	left float64
-	last time.Time
-}
-
-func (b *bucket) take(rate, burst float64) bool {
-	now := time.Now()
-	if b.last.IsZero() {
-		b.left = burst
-	} else {
-		b.left = min(burst, b.left+rate*now.Sub(b.last).Seconds())
-	}
-	b.last = now
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
 }
 
 // codec is how one client's packets are written: one of the wire's two, perhaps behind a plugin's.

@@ -170,6 +170,8 @@ func (c *config) checkRanges() error {
 		{"maxOutbox", c.Limits.MaxOutbox < 0},
 		{"maxStall", c.Limits.MaxStall < 0},
 		{"maxRate", c.Limits.MaxRate < 0},
+		{"maxUserRate", c.Limits.MaxUserRate < 0},
+		{"maxAddressRate", c.Limits.MaxAddressRate < 0},
 		{"maxConnections", c.Limits.MaxConnections < 0},
 		{"maxAcceptRate", c.Limits.MaxAcceptRate < 0},
 	} {

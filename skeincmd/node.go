@@ -60,6 +60,9 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 		Conns: skein.ConnLimits{
 			Total: c.Limits.MaxConnections, PerAddress: c.Limits.MaxConnectionsPerAddress, PerSecond: c.Limits.MaxAcceptRate,
 		},
+		Rates: skein.Rates{
+			User: c.Limits.MaxUserRate, Address: c.Limits.MaxAddressRate, UserClaim: c.Limits.UserClaim,
+		},
 		Timeouts: skein.Timeouts{Stop: c.Listen.StopTimeout},
 		TLS:      certificate, Proxies: proxies, Logger: log,
 	}
@@ -98,11 +101,11 @@ func (c *config) endpoints(a *app) ([]skein.Endpoint, error) {
 
 func (c *config) endpoint(a *app, path string, e endpoint) (skein.Endpoint, error) {
 	made := skein.Endpoint{
-		Path: e.Path, Protocol: protocolOf(e.Protocol),
+		Path: e.Path, Source: c.places[path].String(), Protocol: protocolOf(e.Protocol),
 		Ping:             skein.Ping{Interval: e.Ping.Interval, Timeout: e.Ping.Timeout, Off: e.Ping.Off},
 		HandshakeTimeout: e.HandshakeTimeout, CallTimeout: e.CallTimeout,
 		Limits:     e.Limits.limits(),
-		AuthScheme: e.AuthScheme, Origins: e.Origins, Lax: e.Lax,
+		AuthScheme: e.AuthScheme, Origins: e.Origins, Subprotocols: e.Subprotocols, Lax: e.Lax,
 		Batch:     skein.Batch{Duration: e.Batch.Duration, Interval: e.Batch.Interval},
 		NoPublish: e.NoPublish, Compression: c.Features.Compression, AnswerUnknown: e.AnswerUnknown,
 	}

@@ -63,6 +63,9 @@ func TestSettingsBecomeOptionsOfTheServer(t *testing.T) {
 		{"--max-outbox 5KiB", func(o skein.Options) any { return o.Limits.Outbox }, 5 << 10},
 		{"--max-stall 3s", func(o skein.Options) any { return o.Limits.Stall }, 3 * time.Second},
 		{"--max-rate 2.5", func(o skein.Options) any { return o.Limits.Rate }, 2.5},
+		{"--max-user-rate 2.5", func(o skein.Options) any { return o.Rates.User }, 2.5},
+		{"--max-address-rate 2.5", func(o skein.Options) any { return o.Rates.Address }, 2.5},
+		{"--user-claim sub", func(o skein.Options) any { return o.Rates.UserClaim }, "sub"},
 		{"--max-connections 7", func(o skein.Options) any { return o.Conns.Total }, 7},
 		{"--max-connections-per-address=-1", func(o skein.Options) any { return o.Conns.PerAddress }, -1},
 		{"--max-accept-rate 9", func(o skein.Options) any { return o.Conns.PerSecond }, 9.0},
@@ -104,6 +107,7 @@ endpoints:
     limits: {maxMessage: 1KiB, inbox: 2KiB, outbox: 3KiB, channels: 4, calls: 5, channelName: 6, stall: 7s, rate: 8, burst: 9}
     authScheme: x
     origins: ["a:*"]
+    subprotocols: [chat]
     lax: true
     batch: {duration: 1s, interval: 2ms}
     noPublish: true
@@ -114,20 +118,20 @@ endpoints:
     codec: detect
 `).Endpoints
 	want := []skein.Endpoint{
-		{Compression: true},
+		{Source: "skein.yaml:4:5", Compression: true},
 		{
-			Path: "/a", Protocol: skein.V1, Codec: "json",
+			Path: "/a", Source: "skein.yaml:5:5", Protocol: skein.V1, Codec: "json",
 			Ping:             skein.Ping{Interval: time.Second, Timeout: 3 * time.Second, Off: true},
 			HandshakeTimeout: 4 * time.Second, CallTimeout: 5 * time.Second,
 			Limits: skein.Limits{
 				MaxMessage: 1 << 10, Inbox: 2 << 10, Outbox: 3 << 10, Channels: 4, Calls: 5, ChannelName: 6,
 				Stall: 7 * time.Second, Rate: 8, Burst: 9,
 			},
-			AuthScheme: "x", Origins: []string{"a:*"}, Lax: true,
+			AuthScheme: "x", Origins: []string{"a:*"}, Subprotocols: []string{"chat"}, Lax: true,
 			Batch:     skein.Batch{Duration: time.Second, Interval: 2 * time.Millisecond},
 			NoPublish: true, AnswerUnknown: true,
 		},
-		{Path: "/b", Protocol: skein.V2, Compression: true},
+		{Path: "/b", Source: "skein.yaml:20:5", Protocol: skein.V2, Compression: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)

@@ -59,6 +59,9 @@ type limitSettings struct {
 	MaxOutbox                conf.Size     `default:"1MiB" placeholder:"SIZE" help:"Most bytes that wait for a slow client before it is closed with 4100."`
 	MaxStall                 time.Duration `default:"10s" placeholder:"TIME" help:"How long sending may make no progress before a client is closed with 4100."`
 	MaxRate                  float64       `placeholder:"N" help:"Most packets a second that one session may send before it is closed with 4101. 0: no limit."`
+	MaxUserRate              float64       `placeholder:"N" help:"Most packets a second of all sessions of one user on this node. 0: no limit."`
+	MaxAddressRate           float64       `placeholder:"N" help:"Most packets a second of all sessions from one address (IPv6: one /64). 0: no limit."`
+	UserClaim                string        `default:"username" placeholder:"CLAIM" help:"Claim of a token that names the user."`
 	MaxConnections           int           `placeholder:"N" help:"Most open WebSocket connections. 0: the limit of open files less 2,000."`
 	MaxConnectionsPerAddress int           `placeholder:"N" help:"Most WebSocket connections of one address (IPv6: one /64) that is not loopback. 0: 100; negative: no limit."`
 	MaxAcceptRate            float64       `placeholder:"N" help:"Most upgrades a second. 0: no limit."`
@@ -109,6 +112,7 @@ type endpoint struct {
 	AuthScheme       string         `doc:"A scheme of a plugin that verifies and signs tokens here, instead of the auth keys."`
 	AuthKeys         []authKey      `doc:"Keys of this endpoint, instead of the node's."`
 	Origins          conf.Names     `doc:"Web origins that may connect here, instead of the node's."`
+	Subprotocols     []string       `doc:"Subprotocols that may be agreed on, the preferred one first. Absent: the first that a client offers."`
 	Lax              bool           `doc:"Serve packets that come before the handshake."`
 	Batch            batchSettings  `doc:"Collects what is sent after the handshake into arrays."`
 	NoPublish        bool           `doc:"Refuse publications of clients."`
