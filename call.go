@@ -128,13 +128,17 @@ func (s *Session) event(p *wire.Packet) {
 	}
 	s.begin()
 	done := make(chan struct{})
-	s.server.life.tasks.Go(func() {
+	started := s.server.life.tasks.Go(func() {
 		defer close(done)
 		defer s.end()
 		began := time.Now()
 		s.run(proc, cid, e.Data)
 		s.slow.Store(time.Since(began) > quick)
 	})
+	if !started {
+		s.end() // the server is going down, and cuts the connection
+		return
+	}
 	s.await(done)
 }
 

@@ -30,16 +30,14 @@ type doorman struct {
 }
 
 func (l ConnLimits) withDefaults() ConnLimits {
-	l.Total = or(l.Total, openFileLimit()-2000)
-	if l.Total <= 0 {
-		l.Total = 1 << 20 // the system tells no limit, or one so low that it will speak for itself
-	}
+	files := or(openFileLimit(), 1<<20) // a system that tells no limit
+	l.Total = or(l.Total, files-min(2000, files/2))
 	l.PerAddress = or(l.PerAddress, 100)
 	return l
 }
 
 // spare is how many connections may be open besides the upgraded ones.
-func (d *doorman) spare() int { return max(16, min(1000, d.limits.Total)) }
+func (d *doorman) spare() int { return max(16, min(1000, d.limits.Total/2)) }
 
 // watch counts the connections of a listener until they upgrade or end. What is too much is closed without a word: the
 // client has not said one yet.

@@ -30,7 +30,7 @@ const (
 type life struct {
 	ctx    context.Context //nolint:containedctx // the server's own lifetime
 	cancel context.CancelCauseFunc
-	tasks  *sync.WaitGroup
+	tasks  crew
 	began  time.Time
 	stood  atomic.Bool   // the engine stands: publications are taken
 	over   chan struct{} // closed at the very end
@@ -39,7 +39,32 @@ type life struct {
 // begin takes the values of ctx, but not its end: that is Shutdown.
 func (l *life) begin(ctx context.Context) {
 	l.ctx, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	l.tasks, l.began = &sync.WaitGroup{}, time.Now()
+	l.began = time.Now()
+}
+
+// crew are goroutines that Shutdown waits for. Connections may still start some when it begins to wait.
+type crew struct {
+	mu   sync.Mutex
+	gone bool
+	wg   sync.WaitGroup
+}
+
+// Go runs fn in a goroutine, and reports whether it does: not after Wait has begun.
+func (c *crew) Go(fn func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.gone {
+		c.wg.Go(fn)
+	}
+	return !c.gone
+}
+
+// Wait waits for all of them, and lets no other one start.
+func (c *crew) Wait() {
+	c.mu.Lock()
+	c.gone = true
+	c.mu.Unlock()
+	c.wg.Wait()
 }
 
 // Start sets up the plugins, starts the engine and makes the server ready to serve. It returns every option and wiring

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -21,6 +23,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen on %s: %w", s.options.Addr, err), s.shutdownIn(context.WithoutCancel(ctx)))
 	}
+	s.log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("addr", l.Addr().String()))
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	select {
@@ -49,7 +52,7 @@ func (s *Server) Serve(l net.Listener) error {
 		ReadHeaderTimeout: s.options.Timeouts.Header,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(complaints{s.log}, "", 0),
 		ConnState:         s.doorman.watch,
 	}
 	s.mu.Lock()
@@ -67,6 +70,20 @@ func (s *Server) Serve(l net.Listener) error {
 		return nil
 	}
 	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+}
+
+// complaints are what net/http has to say. Its text has the client's address in it, so it is no message of its own.
+type complaints struct{ log *slog.Logger }
+
+// Write logs one complaint. That no more connections can be accepted is for operators, all else is about one client.
+func (c complaints) Write(p []byte) (int, error) {
+	text := attrQuoted("text", strings.TrimSpace(string(p)))
+	if strings.Contains(text.Value.String(), "Accept error") {
+		c.log.Warn("connections cannot be accepted", text)
+	} else {
+		c.log.Debug("a connection was given up", text)
+	}
+	return len(p), nil
 }
 
 // Addr is the address of a listener that is served, or nil.

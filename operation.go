@@ -62,7 +62,7 @@ func operate[I, O any](h *Host, w http.ResponseWriter, r *http.Request, limit in
 
 // readBody decodes a JSON body of at most limit bytes.
 func readBody(w http.ResponseWriter, r *http.Request, limit int, in any) error {
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "" && kind != "application/json" && !strings.HasSuffix(kind, "+json") {
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); !mayBeJSON(kind) {
 		return &Error{Name: NameInvalidArgument, Status: http.StatusUnsupportedMediaType, Message: fmt.Sprintf("the Content-Type is %s: send application/json", kind)}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
@@ -93,6 +93,16 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int, in any) error {
 
 func badRequest(message string) *Error {
 	return &Error{Name: NameInvalidArgument, Status: http.StatusBadRequest, Message: message}
+}
+
+// mayBeJSON reports whether a body of that type is worth reading: JSON, and what clients send that were told nothing.
+func mayBeJSON(kind string) bool {
+	switch kind {
+	case "", "application/json", "text/plain", "application/x-www-form-urlencoded":
+		return true
+	default:
+		return strings.HasSuffix(kind, "+json")
+	}
 }
 
 // describeBodyError says what is wrong with a body, and which fields there are.

@@ -90,10 +90,10 @@ func TestOperationsAreTyped(t *testing.T) {
 	}
 }
 
-func TestOperationsReadJSONOnly(t *testing.T) {
+func TestOperationsReadJSONAndWhatClientsCallNothingElse(t *testing.T) {
 	t.Parallel()
 	srv := start(t, skein.Options{}, operations)
-	for kind, want := range map[string]int{"": 200, "application/json": 200, "application/json; charset=utf-8": 200, "application/cloudevents+json": 200, "text/plain": 415, "application/x-www-form-urlencoded": 415} {
+	for kind, want := range map[string]int{"": 200, "application/json": 200, "application/json; charset=utf-8": 200, "application/cloudevents+json": 200, "text/plain": 200, "application/x-www-form-urlencoded": 200, "multipart/form-data; boundary=x": 415, "text/xml": 415} {
 		r := httptest.NewRequest(http.MethodPost, "/raw", strings.NewReader("1"))
 		r.Header.Set("Content-Type", kind)
 		answer := srv.Inject(r)

@@ -144,8 +144,8 @@ type Limits struct {
 
 // ConnLimits bound connections; beyond them an upgrade is answered with 503 and Retry-After.
 type ConnLimits struct {
-	// Total open WebSocket connections. 0 is the limit of open files less 2,000, where the system tells it. Up to 1,000
-	// more connections may have plain requests, or be about to upgrade.
+	// Total open WebSocket connections. 0 is the limit of open files less 2,000, or half of one below 4,000. Up to 1,000
+	// more connections, and half of Total at most, may have plain requests or be about to upgrade.
 	Total int
 	// PerAddress is how many one address may open (IPv6: one /64); loopback is not limited. 0 is 100, negative is no limit.
 	PerAddress int

@@ -142,7 +142,7 @@ func (s *Server) Register(p Plugin, use ...Use) error {
 	}
 	for _, other := range s.plugins {
 		if other.name == r.name {
-			return r.blame(fmt.Errorf("the name is taken by plugin %s; give one of them another name with As", other.where()))
+			return r.blame(fmt.Errorf("the name is taken by plugin %s; give one of them another name (as)", other.where()))
 		}
 	}
 	s.plugins = append(s.plugins, r)

@@ -46,7 +46,7 @@ func TestRegisterRefusesWhatCannotBe(t *testing.T) {
 		"slash behind":    {plugin("good", nil), []skein.Use{{Prefix: "/api/"}}, `the prefix "/api/"`},
 		"wild prefix":     {plugin("good", nil), []skein.Use{{Prefix: "/{x}"}}, `the prefix "/{x}"`},
 		"two uses":        {plugin("good", nil), []skein.Use{{}, {}}, "register: at most one Use"},
-		"taken":           {plugin("there", nil), []skein.Use{{Source: "skein.yaml:9:3"}}, `skein.yaml:9:3: plugin "there": the name is taken by plugin "there" (skein.yaml:1:1); give one of them another name with As`},
+		"taken":           {plugin("there", nil), []skein.Use{{Source: "skein.yaml:9:3"}}, `skein.yaml:9:3: plugin "there": the name is taken by plugin "there" (skein.yaml:1:1); give one of them another name (as)`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

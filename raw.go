@@ -58,7 +58,11 @@ func (h *Host) HandleWS(path string, serve func(c *RawConn) error, o ...RawOptio
 		c.queue = make(chan RawMessage)
 		return (*queued)(c)
 	})
-	e.run = func(c *RawConn) { h.server.life.tasks.Go(func() { c.run(serve) }) }
+	e.run = func(c *RawConn) {
+		if !h.server.life.tasks.Go(func() { c.run(serve) }) {
+			c.conn.Terminate() // the server is going down
+		}
+	}
 }
 
 // HandleMessages serves an endpoint of decoded messages: fn's value is the reply, as JSON text, and Nothing is none. An

@@ -11,8 +11,11 @@ import (
 	"crypto/subtle"
 	"flag"
 	"log"
+	"log/slog"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/skeinrt/skein"
 	"github.com/skeinrt/skein/auth"
@@ -26,9 +29,14 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	srv := skein.New(skein.Options{Addr: *addr, Tokens: tokens})
+	srv := skein.New(skein.Options{Addr: *addr, Tokens: tokens, Logger: slog.Default()})
 	srv.MustRegister(accounts())
-	log.Fatal(srv.Run(context.Background()))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err = srv.Run(ctx) // when ctx ends, clients are sent away and it returns nil
+	stop()
+	if err != nil {
+		log.Fatal(err)
+	}
 }
 
 // signing makes the tokens of a secret; nil leaves the key to the server.

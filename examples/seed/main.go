@@ -4,13 +4,14 @@ package main
 import (
 	"context"
 	"log"
+	"log/slog"
 	"os"
 
 	"github.com/skeinrt/skein"
 )
 
 func main() {
-	srv := skein.New(skein.Options{Addr: os.Getenv("ADDR")}) // "" is 127.0.0.1:8000
+	srv := skein.New(skein.Options{Addr: os.Getenv("ADDR"), Logger: slog.Default()}) // "" is 127.0.0.1:8000
 	srv.MustRegister(skein.Func("ingest", func(_ context.Context, h *skein.Host) error {
 		h.HandleWS("/ws", func(c *skein.RawConn) error {
 			for m := range c.Messages() {
