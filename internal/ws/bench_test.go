@@ -68,29 +68,36 @@ func BenchmarkBroadcast(b *testing.B) {
 		settleAt(octets, sent)
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/delivery")
 	})
-	for _, burst := range []int{1, 16} {
-		b.Run(fmt.Sprintf("send/burst%d", burst), func(b *testing.B) {
-			sockets, octets := crowd(b, n)
-			r := newRuntime(b)
-			var conns []*Conn
-			for _, s := range sockets {
-				conns = append(conns, serveOn(b, r, s, Options{}, newSpy()))
-			}
-			sent := int64(0)
-			b.ReportAllocs()
-			for b.Loop() {
-				for range burst {
-					for _, c := range conns {
-						_ = c.Send(frame)
-					}
-				}
-				sent += n * int64(burst*frame.Len())
-				settleAt(octets, sent-int64(n*burst*8*deliverySize))
-			}
-			settleAt(octets, sent)
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n*burst), "ns/delivery")
-		})
+	for _, d := range Drivers() {
+		for _, burst := range []int{1, 16} {
+			b.Run(fmt.Sprintf("%s/burst%d", d, burst), func(b *testing.B) { broadcast(b, d, n, burst) })
+		}
 	}
+}
+
+func broadcast(b *testing.B, d Driver, n, burst int) {
+	b.Helper()
+	frame := NewFrame(false, make([]byte, deliverySize-4))
+	sockets, octets := crowd(b, n)
+	r := NewRuntime(Config{Shards: 2, Driver: d})
+	b.Cleanup(r.Close)
+	var conns []*Conn
+	for _, s := range sockets {
+		conns = append(conns, serveOn(b, r, s, Options{}, newSpy()))
+	}
+	sent := int64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		for range burst {
+			for _, c := range conns {
+				_ = c.Send(frame)
+			}
+		}
+		sent += int64(n * burst * frame.Len())
+		settleAt(octets, sent-int64(n*burst*8*deliverySize))
+	}
+	settleAt(octets, sent)
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n*burst), "ns/delivery")
 }
 
 type rawWriter struct {
@@ -117,6 +124,15 @@ func (w rawWriter) write(b *testing.B, p []byte) {
 }
 
 func BenchmarkEcho(b *testing.B) {
+	for _, d := range Drivers() {
+		b.Run(string(d), func(b *testing.B) { echoes(b, d) })
+	}
+}
+
+func echoes(b *testing.B, d Driver) {
+	b.Helper()
+	r := NewRuntime(Config{Shards: 2, Driver: d})
+	b.Cleanup(r.Close)
 	h := newSpy()
 	h.messages = make(chan Message, 1)
 	h.on = func(c *Conn, m Message) {
@@ -126,7 +142,7 @@ func BenchmarkEcho(b *testing.B) {
 		default:
 		}
 	}
-	_, peer := onTCP(b, newRuntime(b), Options{}, h)
+	_, peer := onTCP(b, r, Options{}, h)
 	_ = peer.SetDeadline(time.Time{})
 	out := wire(text(string(make([]byte, 100))))
 	in := make([]byte, 102)

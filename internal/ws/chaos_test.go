@@ -70,10 +70,8 @@ func misbehave(rng *rand.Rand, c *Conn, peer net.Conn, next *int) bool {
 }
 
 // everyKindOfEnd lets many connections live and die at random, and checks that each ends once and none stays.
-func everyKindOfEnd(t *testing.T, pair func() (ours, theirs net.Conn), rounds int) {
+func everyKindOfEnd(t *testing.T, r *Runtime, pair func() (ours, theirs net.Conn), rounds int) {
 	t.Helper()
-	r := NewRuntime(Config{Shards: 2})
-	defer r.Close()
 	var wg sync.WaitGroup
 	for i := range rounds {
 		rng := rand.New(rand.NewPCG(7, uint64(i)))
@@ -109,18 +107,20 @@ func everyKindOfEnd(t *testing.T, pair func() (ours, theirs net.Conn), rounds in
 
 func TestEveryKindOfEndComesOnceInMemory(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { everyKindOfEnd(t, memoryPipe, 300) })
+	synctest.Test(t, func(t *testing.T) { everyKindOfEnd(t, newRuntime(t), memoryPipe, 300) })
 }
 
 func TestEveryKindOfEndComesOnceOnPipes(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { everyKindOfEnd(t, net.Pipe, 300) })
+	synctest.Test(t, func(t *testing.T) { everyKindOfEnd(t, newRuntime(t), net.Pipe, 300) })
 }
 
 func TestEveryKindOfEndComesOnceOnSockets(t *testing.T) {
-	t.Parallel()
-	everyKindOfEnd(t, func() (net.Conn, net.Conn) {
-		ours, theirs := tcpPair(t)
-		return ours, theirs
-	}, 100)
+	eachDriver(t, func(t *testing.T, r *Runtime) {
+		t.Helper()
+		everyKindOfEnd(t, r, func() (net.Conn, net.Conn) {
+			ours, theirs := tcpPair(t)
+			return ours, theirs
+		}, 100)
+	})
 }

@@ -50,9 +50,10 @@ func (e CloseError) Error() string {
 // Unwrap gives the cause.
 func (e CloseError) Unwrap() error { return e.Err }
 
-// violation is what the codec returns for a peer that breaks the protocol.
+// violation is what the codec returns for a peer that breaks the protocol. The close frame has the code alone, as those of
+// SocketCluster's server.
 func violation(code int, why string) error {
-	return CloseError{Code: code, Reason: why, Local: true}
+	return CloseError{Code: code, Local: true, Err: errors.New(why)}
 }
 
 // validCode reports whether a code may stand in a close frame.

@@ -118,7 +118,6 @@ func (c *Conn) Pending() int {
 	return c.out.bytes
 }
 
-
 // Subprotocol is the one agreed in the handshake, or empty.
 func (c *Conn) Subprotocol() string { return c.protocol }
 

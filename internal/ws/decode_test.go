@@ -34,8 +34,8 @@ func (s *said) add(tb testing.TB, d *decoder, b []byte) {
 		ev, rest, err := d.next(b)
 		if err != nil {
 			var e CloseError
-			if !errors.As(err, &e) || !e.Local || e.Reason == "" {
-				tb.Fatalf("got error %#v, want a CloseError of this side with a reason", err)
+			if !errors.As(err, &e) || !e.Local || e.Err == nil || e.Reason != "" {
+				tb.Fatalf("got error %#v, want a CloseError of this side with a cause that the peer is not told", err)
 			}
 			s.code = e.Code
 			return

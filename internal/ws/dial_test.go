@@ -141,39 +141,40 @@ func TestDialRefusesOtherURLs(t *testing.T) {
 }
 
 func TestClientAndServerTalkOverTLS(t *testing.T) {
-	t.Parallel()
-	r := newRuntime(t)
-	server := newSpy()
-	server.on = echo
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		c, err := r.Accept(w, req, Options{Compression: true})
-		if err != nil {
-			t.Errorf("accepting: %v", err)
-			return
+	eachDriver(t, func(t *testing.T, r *Runtime) {
+		t.Helper()
+		server := newSpy()
+		server.on = echo
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			c, err := r.Accept(w, req, Options{Compression: true})
+			if err != nil {
+				t.Errorf("accepting: %v", err)
+				return
+			}
+			c.Start(server)
+		}))
+		s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // the refused certificate is expected
+		s.StartTLS()
+		defer s.Close()
+		url := "wss" + strings.TrimPrefix(s.URL, "https")
+		if _, err := r.Dial(t.Context(), url, DialOptions{}); err == nil {
+			t.Error("got a connection to a server with an unknown certificate")
 		}
-		c.Start(server)
-	}))
-	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // the refused certificate is expected
-	s.StartTLS()
-	defer s.Close()
-	url := "wss" + strings.TrimPrefix(s.URL, "https")
-	if _, err := r.Dial(t.Context(), url, DialOptions{}); err == nil {
-		t.Error("got a connection to a server with an unknown certificate")
-	}
-	config := s.Client().Transport.(*http.Transport).TLSClientConfig
-	c, err := r.Dial(t.Context(), url, DialOptions{Options: Options{Compression: true}, TLS: &tls.Config{RootCAs: config.RootCAs}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := newSpy()
-	c.Start(client)
-	for _, n := range []int{0, 10, 5000, 300000} {
-		if err := c.Send(NewFrame(false, prose(n))); err != nil {
+		config := s.Client().Transport.(*http.Transport).TLSClientConfig
+		c, err := r.Dial(t.Context(), url, DialOptions{Options: Options{Compression: true}, TLS: &tls.Config{RootCAs: config.RootCAs}})
+		if err != nil {
 			t.Fatal(err)
 		}
-		client.wantMessage(t, string(prose(n)))
-	}
-	c.Close(4001, "done")
-	_ = server.wantClosed(t, 4001, false)
-	_ = client.wantClosed(t, 4001, true)
+		client := newSpy()
+		c.Start(client)
+		for _, n := range []int{0, 10, 5000, 300000} {
+			if err := c.Send(NewFrame(false, prose(n))); err != nil {
+				t.Fatal(err)
+			}
+			client.wantMessage(t, string(prose(n)))
+		}
+		c.Close(4001, "done")
+		_ = server.wantClosed(t, 4001, false)
+		_ = client.wantClosed(t, 4001, true)
+	})
 }

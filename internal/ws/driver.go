@@ -2,13 +2,35 @@ package ws
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 )
+
+// Driver names a way to wait for what peers send.
+type Driver string
+
+const (
+	// DriverPark has one goroutine a connection wait. It works everywhere.
+	DriverPark Driver = "park"
+	// DriverEpoll has as many goroutines as there are shards wait for all connections, where they are TCP without TLS;
+	// it leaves the others to DriverPark. It needs Linux.
+	DriverEpoll Driver = "epoll"
+)
+
+// Drivers are those that work on this system, the default first.
+func Drivers() []Driver {
+	if hasEpoll {
+		return []Driver{DriverPark, DriverEpoll}
+	}
+	return []Driver{DriverPark}
+}
 
 // driver waits for the descriptors of connections. There is one for each Runtime.
 type driver interface {
 	// attach takes nc over for c and starts nothing yet.
 	attach(c *Conn, nc net.Conn) link
+	// close ends what the driver has started. There are no connections any more.
+	close()
 }
 
 // link moves the octets of one connection.
@@ -37,3 +59,21 @@ type link interface {
 
 // errWouldBlock is returned by send if the peer takes nothing more at the moment.
 var errWouldBlock = errors.New("would block")
+
+// drive gives the runtime's driver, the default one if the other cannot be had.
+func (r *Runtime) drive(name Driver) driver {
+	var err error
+	switch name {
+	case "", DriverPark:
+		return park{}
+	case DriverEpoll:
+		var d driver
+		if d, err = newEpoll(r, len(r.shards)); err == nil {
+			return d
+		}
+	default:
+		err = errors.ErrUnsupported
+	}
+	r.log.Warn("driver replaced by the default", slog.String("driver", string(name)), slog.Any("error", err))
+	return park{}
+}

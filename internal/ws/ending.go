@@ -11,11 +11,7 @@ package ws
 
 // close begins the end with a close frame, sets bits, and reports whether it was the first to do so.
 func (c *Conn) close(e CloseError, bits state) bool {
-	reason := ""
-	if e.Local {
-		reason = e.Reason
-	}
-	f := newCloseFrame(e.Code, reason)
+	f := newCloseFrame(e.Code, e.Reason) // the peer's own is echoed
 	if c.client {
 		f = f.masked()
 	}
@@ -118,7 +114,7 @@ func (c *Conn) cut(e CloseError, bits state) {
 	if c.in.abandon() {
 		c.settle(stateDelivered)
 	}
-	c.settle(0)
+	c.settle(stateClosed)
 }
 
 // ending tells a busy handler of the end, once. It must not be called with a lock held.
@@ -127,7 +123,10 @@ func (c *Conn) ending() {
 	tell := c.in.busy && !c.in.told && !c.in.done
 	c.in.told = c.in.told || tell
 	c.in.mu.Unlock()
-	if e, ok := c.handler.(Ender); tell && ok {
+	if !tell {
+		return // and there may be no handler yet
+	}
+	if e, ok := c.handler.(Ender); ok {
 		defer c.rescue()
 		e.Ending(c)
 	}
@@ -146,7 +145,7 @@ func (c *Conn) end() {
 
 // settle sets bits, and lets the runtime forget the connection once it is cut and its handler knows.
 func (c *Conn) settle(bits state) {
-	const over = stateCut | stateDelivered
+	const over = stateClosed | stateDelivered
 	c.out.mu.Lock()
 	c.out.state |= bits
 	forget := c.out.state&(over|stateForgotten) == over
@@ -167,13 +166,13 @@ func (c *Conn) verdict() CloseError {
 	return *c.out.verdict
 }
 
-// watch starts the I/O timer for what is pending, unless it runs.
+// watch starts the I/O timer for what is pending, unless it runs. The timer is set under the lock, as in drop, so that the
+// longer time of a send cannot replace the shorter one of the end.
 func (c *Conn) watch() {
 	c.out.mu.Lock()
-	running := c.out.state&(stateWatched|stateCut) != 0
-	c.out.state |= stateWatched
-	c.out.mu.Unlock()
-	if !running {
+	defer c.out.mu.Unlock()
+	if c.out.state&(stateWatched|stateCut) == 0 {
+		c.out.state |= stateWatched
 		c.rt.wheel.set(c, ioTimer, c.limits.stall)
 	}
 }
@@ -181,13 +180,14 @@ func (c *Conn) watch() {
 // drop has TCP closed when CloseWait is over.
 func (c *Conn) drop() {
 	c.out.mu.Lock()
-	over := c.out.state&stateCut != 0
-	c.out.state |= stateWatched | stateDropping
-	c.out.since = c.rt.now()
-	c.out.mu.Unlock()
-	if !over {
-		c.rt.wheel.set(c, ioTimer, c.limits.closeWait)
+	defer c.out.mu.Unlock()
+	c.out.state |= stateDropping
+	if c.out.state&stateCut != 0 {
+		return
 	}
+	c.out.state |= stateWatched
+	c.out.since = c.rt.now()
+	c.rt.wheel.set(c, ioTimer, c.limits.closeWait)
 }
 
 // overdue is called by the wheel when the I/O timer ends. The timer is not moved at each progress, so there can be time

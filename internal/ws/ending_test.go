@@ -103,8 +103,8 @@ func TestInvalidFrameFailsTheConnection(t *testing.T) {
 			_, peer := connect(t, newRuntime(t), Options{}, h)
 			go func() { _, _ = peer.Write(append(wire(text("valid")), tc.octets...)) }()
 			wantClose(t, peer, tc.code)
-			if e := h.wantClosed(t, tc.code, true); e.Reason == "" {
-				t.Errorf("%d: got no reason", tc.code)
+			if e := h.wantClosed(t, tc.code, true); e.Err == nil {
+				t.Errorf("%d: got no cause", tc.code)
 			}
 			h.wantMessage(t, "valid")
 			wantEOF(t, peer)

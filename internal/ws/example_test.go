@@ -68,9 +68,19 @@ func Example() {
 }
 
 // With SKEIN_WS_ECHO=127.0.0.1:9001 and -timeout 0 this serves until it is interrupted, for use by hand and for outside
-// conformance suites.
+// conformance suites; SKEIN_WS_DRIVER chooses the driver.
 func TestEchoServerAnswersOnItsPort(t *testing.T) {
-	addr := os.Getenv("SKEIN_WS_ECHO")
+	drivers := ws.Drivers()
+	if d := os.Getenv("SKEIN_WS_DRIVER"); d != "" {
+		drivers = []ws.Driver{ws.Driver(d)}
+	}
+	for _, d := range drivers {
+		t.Run(string(d), func(t *testing.T) { serveEcho(t, os.Getenv("SKEIN_WS_ECHO"), d) })
+	}
+}
+
+func serveEcho(t *testing.T, addr string, d ws.Driver) {
+	t.Helper()
 	listen := addr
 	if listen == "" {
 		listen = "127.0.0.1:0"
@@ -79,7 +89,7 @@ func TestEchoServerAnswersOnItsPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := ws.NewRuntime(ws.Config{})
+	r := ws.NewRuntime(ws.Config{Driver: d})
 	defer r.Close()
 	server := httptest.NewUnstartedServer(echoServer(r))
 	_ = server.Listener.Close()

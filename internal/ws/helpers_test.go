@@ -210,6 +210,20 @@ func newRuntime(tb testing.TB) *Runtime {
 	return r
 }
 
+// eachDriver runs a test with a Runtime of each driver.
+func eachDriver(t *testing.T, run func(*testing.T, *Runtime)) {
+	t.Helper()
+	t.Parallel()
+	for _, d := range Drivers() {
+		t.Run(string(d), func(t *testing.T) {
+			t.Parallel()
+			r := NewRuntime(Config{Shards: 2, Driver: d})
+			t.Cleanup(r.Close)
+			run(t, r)
+		})
+	}
+}
+
 // serveOn starts a server's connection on nc.
 func serveOn(tb testing.TB, r *Runtime, nc net.Conn, o Options, h Handler) *Conn {
 	tb.Helper()

@@ -24,7 +24,8 @@ const (
 	stateUnwilling // a send has failed
 	stateLost      // nothing more can be read
 	stateFinished  // both close frames have passed
-	stateCut       // TCP is closed
+	stateCut       // TCP is closed, or is being closed
+	stateClosed    // TCP is closed
 	stateEnded     // the end is queued for the executor
 	stateDelivered // the handler knows
 	stateForgotten // the runtime does not

@@ -16,18 +16,24 @@ type Unwrapper interface {
 }
 
 func (park) attach(c *Conn, nc net.Conn) link {
-	plain := nc
-	if u, ok := nc.(Unwrapper); ok {
-		plain = u.UnwrapConn()
-	}
 	// Other types may have a SyscallConn of what they embed, and octets of their own.
-	switch p := plain.(type) {
+	switch plain := beneath(nc).(type) {
 	case *net.TCPConn, *net.UnixConn:
-		if raw, err := p.(syscall.Conn).SyscallConn(); err == nil && rawSend {
+		if raw, err := plain.(syscall.Conn).SyscallConn(); err == nil && rawSend {
 			return &socket{conn: c, nc: nc, plain: plain, raw: raw}
 		}
 	}
 	return &stream{conn: c, nc: nc}
+}
+
+func (park) close() {}
+
+// beneath is what a net.Conn that only watches watches, or the net.Conn itself.
+func beneath(nc net.Conn) net.Conn {
+	if u, ok := nc.(Unwrapper); ok {
+		return u.UnwrapConn()
+	}
+	return nc
 }
 
 // halfClose tells the peer that nothing more will come, if nc can.

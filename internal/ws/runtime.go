@@ -19,8 +19,11 @@ const (
 
 // Config of a Runtime. The zero value works.
 type Config struct {
-	// Shards is how many workers send. 0 means GOMAXPROCS.
+	// Shards is how many workers send, and how many loops DriverEpoll has. 0 means GOMAXPROCS.
 	Shards int
+	// Driver is one of Drivers. Empty means DriverPark, which also stands in, with a warning in the log, for one that
+	// does not work here.
+	Driver Driver
 	// Logger gets recovered panics. nil means none.
 	Logger *slog.Logger
 	// Panicked is called with each panic recovered from a Handler, on its goroutine. nil means that it is only logged.
@@ -60,7 +63,6 @@ func NewRuntime(config Config) *Runtime {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	r.driver = park{}
 	r.wheel = newWheel(r.epoch)
 	r.workers.Go(r.wheel.run)
 	r.shards = make([]*shard, positive(config.Shards, runtime.GOMAXPROCS(0)))
@@ -68,10 +70,11 @@ func NewRuntime(config Config) *Runtime {
 		r.shards[i] = newShard()
 		r.workers.Go(r.shards[i].run)
 	}
+	r.driver = r.drive(config.Driver)
 	return r
 }
 
-// Close terminates what is left, and waits for all executors, shards and the wheel. A Handler that never returns holds
+// Close terminates what is left, and waits for all executors, shards, loops and the wheel. A Handler that never returns holds
 // it up; a Handler must not call it.
 func (r *Runtime) Close() {
 	r.mu.Lock()
@@ -90,6 +93,7 @@ func (r *Runtime) Close() {
 		for _, s := range r.shards {
 			s.close()
 		}
+		r.driver.close()
 	})
 	r.workers.Wait()
 }
@@ -114,15 +118,38 @@ type terms struct {
 
 // adopt makes a connection of nc, which it owns from here on.
 func (r *Runtime) adopt(nc net.Conn, t terms, o Options) (*Conn, error) {
-	c := &Conn{rt: r, held: t.early, protocol: t.protocol, client: t.client, deflate: t.deflate}
-	c.link = r.driver.attach(c, nc)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+	if !r.enter() {
 		_ = nc.Close() // nothing was agreed with anybody who could be told
 		return nil, ErrClosed
 	}
-	c.limits = r.share(o.limits())
+	c := &Conn{rt: r, held: t.early, protocol: t.protocol, client: t.client, deflate: t.deflate}
+	c.link = r.driver.attach(c, nc)
+	if !r.admit(c, o.limits()) {
+		c.link.cut() // as above
+		r.alive.Done()
+		return nil, ErrClosed
+	}
+	return c, nil
+}
+
+// enter keeps the runtime from ending, and reports whether it is not about to.
+func (r *Runtime) enter() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.alive.Add(1)
+	}
+	return !r.closed
+}
+
+// admit gives the connection its place in a runtime that it has entered, and reports whether there is one.
+func (r *Runtime) admit(c *Conn, l limits) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	c.limits = r.share(l)
 	c.shard = r.shards[r.turn]
 	r.turn = (r.turn + 1) % len(r.shards)
 	c.next = r.conns
@@ -131,8 +158,7 @@ func (r *Runtime) adopt(nc net.Conn, t terms, o Options) (*Conn, error) {
 	}
 	r.conns = c
 	r.count++
-	r.alive.Add(1)
-	return c, nil
+	return true
 }
 
 // share gives the limits that equal l. Called with mu held.

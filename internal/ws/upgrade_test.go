@@ -113,55 +113,57 @@ func serve(tb testing.TB, r *Runtime, o Options, h func() Handler) string {
 }
 
 func TestFrameThatComesWithTheHandshakeIsNotLost(t *testing.T) {
-	t.Parallel()
-	r := newRuntime(t)
-	addr := serve(t, r, Options{Protocols: []string{"b", "a"}, Compression: true}, func() Handler { s := newSpy(); s.on = echo; return s })
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = nc.Close() }()
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
-	head := "GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
-		"Sec-WebSocket-Protocol: a, b\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nSec-WebSocket-Key: " + sampleKey + "\r\n\r\n"
-	early := wire(text("early"), text("second"))
-	if _, err := io.WriteString(nc, head+string(early[:len(early)-3])); err != nil {
-		t.Fatal(err)
-	}
-	br := bufio.NewReader(nc)
-	resp, err := http.ReadResponse(br, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	for name, want := range map[string]string{
-		"Upgrade": "websocket", "Connection": "Upgrade", headerAccept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-		headerProtocol: "b", headerExtensions: deflateOffer,
-	} {
-		if got := resp.Header.Get(name); resp.StatusCode != http.StatusSwitchingProtocols || got != want {
-			t.Errorf("%d, %s: got %q, want %q", resp.StatusCode, name, got, want)
+	eachDriver(t, func(t *testing.T, r *Runtime) {
+		t.Helper()
+		addr := serve(t, r, Options{Protocols: []string{"b", "a"}, Compression: true}, func() Handler { s := newSpy(); s.on = echo; return s })
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	wantFrame(t, br, 0x81, "early")
-	_, _ = nc.Write(early[len(early)-3:])
-	wantFrame(t, br, 0x81, "second")
+		defer func() { _ = nc.Close() }()
+		_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+		head := "GET /x HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+			"Sec-WebSocket-Protocol: a, b\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nSec-WebSocket-Key: " + sampleKey + "\r\n\r\n"
+		early := wire(text("early"), text("second"))
+		if _, err := io.WriteString(nc, head+string(early[:len(early)-3])); err != nil {
+			t.Fatal(err)
+		}
+		br := bufio.NewReader(nc)
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		for name, want := range map[string]string{
+			"Upgrade": "websocket", "Connection": "Upgrade", headerAccept: "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+			headerProtocol: "b", headerExtensions: deflateOffer,
+		} {
+			if got := resp.Header.Get(name); resp.StatusCode != http.StatusSwitchingProtocols || got != want {
+				t.Errorf("%d, %s: got %q, want %q", resp.StatusCode, name, got, want)
+			}
+		}
+		wantFrame(t, br, 0x81, "early")
+		_, _ = nc.Write(early[len(early)-3:])
+		wantFrame(t, br, 0x81, "second")
+	})
 }
 
 func TestRefusedHandshakeIsAnsweredByTheCaller(t *testing.T) {
-	t.Parallel()
-	r := newRuntime(t)
-	addr := serve(t, r, Options{}, func() Handler { return newSpy() })
-	resp, err := http.Get("http://" + addr + "/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusUpgradeRequired || string(body) != "WebSocket only" || !resp.Close {
-		t.Errorf("got %d %q, close %v", resp.StatusCode, body, resp.Close)
-	}
-	if n := r.Conns(); n != 0 {
-		t.Errorf("got %d connections, want none", n)
-	}
+	eachDriver(t, func(t *testing.T, r *Runtime) {
+		t.Helper()
+		addr := serve(t, r, Options{}, func() Handler { return newSpy() })
+		resp, err := http.Get("http://" + addr + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusUpgradeRequired || string(body) != "WebSocket only" || !resp.Close {
+			t.Errorf("got %d %q, close %v", resp.StatusCode, body, resp.Close)
+		}
+		if n := r.Conns(); n != 0 {
+			t.Errorf("got %d connections, want none", n)
+		}
+	})
 }
 
 func TestAcceptNeedsAServerThatHandsOver(t *testing.T) {
@@ -211,37 +213,38 @@ func TestAcceptAfterTheRuntimeIsClosed(t *testing.T) {
 }
 
 func TestRunningTLSConnectionIsCutAtOnce(t *testing.T) {
-	t.Parallel()
-	r := newRuntime(t)
-	conns := make(chan *Conn, 1)
-	h := newSpy()
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		c, err := r.Accept(w, req, Options{Outbox: 1 << 30})
+	eachDriver(t, func(t *testing.T, r *Runtime) {
+		t.Helper()
+		conns := make(chan *Conn, 1)
+		h := newSpy()
+		s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			c, err := r.Accept(w, req, Options{Outbox: 1 << 30})
+			if err != nil {
+				t.Errorf("accepting: %v", err)
+				return
+			}
+			c.Start(h)
+			conns <- c
+		}))
+		defer s.Close()
+		peer, err := tls.Dial("tcp", s.Listener.Addr().String(), &tls.Config{RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com"})
 		if err != nil {
-			t.Errorf("accepting: %v", err)
-			return
+			t.Fatal(err)
 		}
-		c.Start(h)
-		conns <- c
-	}))
-	defer s.Close()
-	peer, err := tls.Dial("tcp", s.Listener.Addr().String(), &tls.Config{RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = peer.Close() }()
-	if err := handshake().Write(peer); err != nil {
-		t.Fatal(err)
-	}
-	c := <-conns
-	big := NewFrame(true, noise(100000))
-	for range 300 { // far more than the socket takes: the writer is blocked, and so would be an alert of TLS
-		_ = c.Send(big)
-	}
-	begin := time.Now()
-	c.Terminate()
-	_ = h.wantClosed(t, CodeAbnormal, true)
-	if took := time.Since(begin); took > 4*time.Second {
-		t.Errorf("got the end after %v, want it at once", took)
-	}
+		defer func() { _ = peer.Close() }()
+		if err := handshake().Write(peer); err != nil {
+			t.Fatal(err)
+		}
+		c := <-conns
+		big := NewFrame(true, noise(100000))
+		for range 300 { // far more than the socket takes: the writer is blocked, and so would be an alert of TLS
+			_ = c.Send(big)
+		}
+		begin := time.Now()
+		c.Terminate()
+		_ = h.wantClosed(t, CodeAbnormal, true)
+		if took := time.Since(begin); took > 4*time.Second {
+			t.Errorf("got the end after %v, want it at once", took)
+		}
+	})
 }

@@ -1,0 +1,139 @@
+package ws
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// descriptor is the link of a connection that a loop reads from.
+//
+// The kernel gives the number of a closed descriptor to whoever asks next. Therefore fd is only used with mu held for
+// reading, and closed with mu held.
+type descriptor struct {
+	conn       *Conn // these never change
+	loop       *loop
+	peer       netip.AddrPort
+	slot       int32
+	generation int32
+
+	wanted  atomic.Bool // reading shall begin or go on
+	blocked atomic.Bool // the connection awaits room for octets
+
+	// Of the loop's goroutine.
+	reading bool
+	ended   bool // nothing comes behind what has come: read on after a short read, as there is no further edge
+
+	mu sync.RWMutex
+	fd int32 // -1 once closed
+}
+
+func (d *descriptor) arm() {
+	d.wanted.Store(true)
+	d.loop.push(d)
+}
+
+func (d *descriptor) wake() { d.conn.shard.push(d.conn) }
+
+func (d *descriptor) addr() net.Addr { return net.TCPAddrFromAddrPort(d.peer) }
+
+func (d *descriptor) send(s *sender) (int, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.fd < 0 {
+		return 0, net.ErrClosed
+	}
+	return writeOnce(uintptr(d.fd), s.batch)
+}
+
+// await leaves the sending to the shard, which may send more than the first frame. It sets the watch anew because there
+// can be room already: that is reported then.
+func (d *descriptor) await([]byte) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	d.blocked.Store(true)
+	if d.fd >= 0 {
+		_ = d.loop.watch(syscall.EPOLL_CTL_MOD, d, forRoom) // else the connection ends as stalled
+	}
+}
+
+func (d *descriptor) shut() bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.fd >= 0 && syscall.Shutdown(int(d.fd), syscall.SHUT_WR) == nil
+}
+
+// cut leaves it to the loop to tell the connection, as its reading may be under way.
+func (d *descriptor) cut() {
+	d.mu.Lock()
+	_ = syscall.Close(int(d.fd)) // nothing to be done about it
+	d.fd = -1
+	d.mu.Unlock()
+	d.loop.remove(d)
+	d.loop.push(d)
+}
+
+// happened is called by the loop for what the set reports.
+func (d *descriptor) happened(events uint32) {
+	if events&theEnd != 0 {
+		d.ended = true
+	}
+	if events&(theEnd|syscall.EPOLLOUT) != 0 && d.blocked.CompareAndSwap(true, false) && d.conn.sent(0, nil) {
+		d.wake()
+	}
+	if d.reading && events&^syscall.EPOLLOUT != 0 {
+		d.read()
+	}
+}
+
+// proceed is called by the loop after push.
+func (d *descriptor) proceed() {
+	if d.wanted.CompareAndSwap(true, false) {
+		d.reading = d.conn.takeHeld()
+	}
+	if d.reading {
+		d.read()
+	}
+}
+
+// read makes one read. Being stopped by the connection cannot overtake being armed again, which proceed sees to later.
+func (d *descriptor) read() {
+	n, err := d.receive(d.loop.buf)
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	switch {
+	case err == errWouldBlock: //nolint:errorlint // a private value that is never wrapped
+	case err != nil:
+		d.reading = false
+		d.conn.lost(err)
+	case !d.conn.received(d.loop.buf[:n]):
+		d.reading = false
+	case n == len(d.loop.buf) || d.ended:
+		d.loop.push(d)
+	}
+}
+
+func (d *descriptor) receive(p []byte) (int, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.fd < 0 {
+		return 0, net.ErrClosed
+	}
+	return readOnce(uintptr(d.fd), p)
+}
+
+// told is a descriptor from beneath a net.Conn that wants to know of the end.
+type told struct {
+	*descriptor
+
+	nc net.Conn
+}
+
+func (k *told) cut() {
+	k.descriptor.cut()
+	_ = k.nc.Close() // what is beneath it is closed already
+}
