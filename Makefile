@@ -62,7 +62,7 @@ cover: ## coverage of the packages that carry the promises
 
 .PHONY: generate
 generate: ## write the generated pages of docs/ anew
-	$(GO) test ./skeincmd/... -run Generated -update
+	$(GO) test ./skeincmd -run TestTheDocumentation -update
 
 .PHONY: vuln
 vuln: ## known vulnerabilities; needs its database from the network

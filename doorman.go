@@ -29,7 +29,8 @@ type doorman struct {
 	near  map[netip.Prefix]int      // of plain
 }
 
-func (l ConnLimits) withDefaults() ConnLimits {
+// InForce returns the limits with their defaults filled in.
+func (l ConnLimits) InForce() ConnLimits {
 	files := or(openFileLimit(), 1<<20) // a system that tells no limit
 	l.Total = or(l.Total, files-min(2000, files/2))
 	l.PerAddress = or(l.PerAddress, 100)

@@ -53,7 +53,6 @@ func (s *Server) Endpoints() []EndpointInfo {
 
 // newEndpoint fills in the defaults and resolves names; it reports all that is wrong.
 func (s *Server) newEndpoint(o Endpoint, d drivers) (*endpoint, error) {
-	o.Path = or(o.Path, defaultPath)
 	limitsErr := o.Limits.check()
 	o.Limits = o.Limits.over(s.options.Limits)
 	o.Ping.Interval = or(o.Ping.Interval, 8*time.Second)
@@ -65,42 +64,60 @@ func (s *Server) newEndpoint(o Endpoint, d drivers) (*endpoint, error) {
 		o.Origins = s.options.Origins
 	}
 	e := &endpoint{Endpoint: o, server: s, scheme: s.scheme, json: &codec{wire: wire.JSON}, minbin: &codec{wire: wire.MinBin}}
-	err := errors.Join(e.check(), limitsErr, e.chooseCodec(d), e.chooseScheme(d))
-	var originErr error
+	var originErr, protocolErr error
 	e.origins, originErr = parseOrigins(o.Origins)
-	var protocolErr error
 	e.spoken, protocolErr = parseSubprotocols(o.Subprotocols)
-	if err = errors.Join(err, originErr, protocolErr); err != nil {
-		err = fmt.Errorf("endpoint %s: %w", o.Path, err)
-		if o.Source != "" {
-			err = fmt.Errorf("%s: %w", o.Source, err)
-		}
+	if err := o.blame(append(e.check(), limitsErr, e.chooseCodec(d), e.chooseScheme(d), originErr, protocolErr)...); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-func (e *endpoint) check() error {
-	var errs []error
+// blame puts the endpoint, and where it was written, in front of each error.
+func (o *Endpoint) blame(errs ...error) error {
+	var told []error
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("endpoint %s: %w", o.Path, err)
+		if o.Source != "" {
+			err = fmt.Errorf("%s: %w", o.Source, err)
+		}
+		told = append(told, err)
+	}
+	return errors.Join(told...)
+}
+
+// at is where the endpoint was written, for the error of another one.
+func (o *Endpoint) at() string {
+	if o.Source == "" {
+		return ""
+	}
+	return " (" + o.Source + ")"
+}
+
+func (e *endpoint) check() (errs []error) {
 	if e.Path[0] != '/' {
 		errs = append(errs, errors.New("the path must start with '/'"))
 	}
 	if e.Protocol > V2 {
 		errs = append(errs, fmt.Errorf("protocol %d: there are Detect, V1 and V2", e.Protocol))
 	}
-	for name, d := range map[string]time.Duration{
+	times := map[string]time.Duration{
 		"ping interval": e.Ping.Interval, "ping timeout": e.Ping.Timeout, "handshake timeout": e.HandshakeTimeout,
 		"call timeout": e.CallTimeout, "batch interval": e.Batch.Interval,
-	} {
-		if d < 0 {
-			errs = append(errs, fmt.Errorf("the %s is negative: %v", name, d))
+	}
+	for _, name := range sortedKeys(times) {
+		if times[name] < 0 {
+			errs = append(errs, fmt.Errorf("the %s is negative: %v", name, times[name]))
 		}
 	}
 	if !e.Ping.Off && e.Ping.Interval >= e.Ping.Timeout {
 		errs = append(errs, fmt.Errorf("the ping interval %v must be shorter than the ping timeout %v, or clients leave between two pings",
 			e.Ping.Interval, e.Ping.Timeout))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func (e *endpoint) chooseCodec(d drivers) error {

@@ -154,7 +154,7 @@ func bindURL(r *http.Request, in any) error {
 			continue
 		}
 		if err := setText(v.Field(i), text); err != nil {
-			return badRequest(fmt.Sprintf("the parameter %q is %q where a %s is expected", name, cut(text, 64), jsonKind(f.Type)))
+			return badRequest(fmt.Sprintf("the parameter %q is %q where %s is expected", name, cut(text, 64), article(jsonKind(f.Type))))
 		}
 	}
 	return nil

@@ -138,7 +138,7 @@ func TestLimitsTakeWhatTheyDoNotSayFromTheServer(t *testing.T) {
 	if want := (Timeouts{Start: 30 * time.Second, Stop: time.Second, Hook: 10 * time.Second, Header: 5 * time.Second, Body: 30 * time.Second}); times != want {
 		t.Errorf("got %+v, want %+v", times, want)
 	}
-	if c := (ConnLimits{}).withDefaults(); c.Total <= 0 || c.PerAddress != 100 {
+	if c := (ConnLimits{}).InForce(); c.Total <= 0 || c.PerAddress != 100 {
 		t.Errorf("got %+v, want some connections, and 100 of an address", c)
 	}
 }

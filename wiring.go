@@ -14,17 +14,7 @@ import (
 func (s *Server) freeze() error {
 	offered, err := s.collectDrivers()
 	errs := []error{err, s.options.check(), s.chooseEngine(offered), s.collectCalls(), s.collectHooks()}
-	configured := s.options.Endpoints
-	if len(configured) == 0 {
-		configured = []Endpoint{{}}
-	}
-	for _, o := range configured {
-		e, err := s.newEndpoint(o, offered)
-		errs = append(errs, err)
-		if err == nil {
-			s.endpoints = append(s.endpoints, e)
-		}
-	}
+	errs = append(errs, s.collectEndpoints(offered))
 	for _, r := range s.plugins {
 		for _, l := range r.host.listeners {
 			s.listeners[l.channel] = append(s.listeners[l.channel], l)
@@ -32,6 +22,30 @@ func (s *Server) freeze() error {
 	}
 	s.origins, err = parseOrigins(s.options.Origins)
 	errs = append(errs, err, s.collectRoutes())
+	return errors.Join(errs...)
+}
+
+// collectEndpoints makes the endpoints ready; a path that is taken is told with both of its places.
+func (s *Server) collectEndpoints(offered drivers) error {
+	configured := s.options.Endpoints
+	if len(configured) == 0 {
+		configured = []Endpoint{{}}
+	}
+	var errs []error
+	taken := map[string]Endpoint{}
+	for _, o := range configured {
+		o.Path = or(o.Path, defaultPath)
+		if other, there := taken[o.Path]; there {
+			errs = append(errs, o.blame(fmt.Errorf("the path is taken by another endpoint%s", other.at())))
+			continue
+		}
+		taken[o.Path] = o
+		e, err := s.newEndpoint(o, offered)
+		errs = append(errs, err)
+		if err == nil {
+			s.endpoints = append(s.endpoints, e)
+		}
+	}
 	return errors.Join(errs...)
 }
 

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -98,6 +99,42 @@ func TestDialFailsWhenTheServerRefusesTheUpgrade(t *testing.T) {
 			t.Errorf("dialled %d times, want once", got)
 		}
 	})
+}
+
+func TestRefusedUpgradeIsToldInOneLine(t *testing.T) {
+	const page = "<!doctype html>\n<html>"
+	for _, tt := range []struct {
+		name, url string
+		status    int
+		kind      string
+		body      string
+		want      string
+	}{
+		{"page", "ws://h:1/?a=1", 200, "text/html", page, `dial "ws://h:1/?a=1": answered with 200 OK, not with a WebSocket; did you mean ws://h:1/socketcluster/?`},
+		{"missing", "ws://h/x", 404, "text/plain; charset=utf-8", "nothing here\n", `dial "ws://h/x": refused with 404 Not Found: nothing here; did you mean ws://h/socketcluster/?`},
+		{"no slash", "ws://h/socketcluster", 404, "text/html", page, `dial "ws://h/socketcluster": refused with 404 Not Found; did you mean ws://h/socketcluster/?`},
+		{"usual path", "ws://h", 404, "", "", `dial "ws://h/socketcluster/": refused with 404 Not Found`},
+		{"known path", "ws://h/x", 403, "text/plain", "not you", `dial "ws://h/x": refused with 403 Forbidden: not you`},
+		{"lines", "ws://h/x", 503, "text/plain", "a\nb", `dial "ws://h/x": refused with 503 Service Unavailable`},
+		{"control", "ws://h/x", 401, "text/plain", "\x1b[2J", `dial "ws://h/x": refused with 401 Unauthorized`},
+		{"long", "ws://h/x", 401, "text/plain", strings.Repeat("x", 201), `dial "ws://h/x": refused with 401 Unauthorized`},
+		{"json", "ws://h/x", 500, "application/json", "{}", `dial "ws://h/x": refused with 500 Internal Server Error`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(s *server) {
+				t := s.t
+				s.refuse = func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", tt.kind)
+					w.WriteHeader(tt.status)
+					_, _ = io.WriteString(w, tt.body)
+				}
+				_, err := client.Dial(t.Context(), s.options(client.Options{URL: tt.url}))
+				if err == nil || err.Error() != tt.want {
+					t.Errorf("got %v\nwant %s", err, tt.want)
+				}
+			})
+		})
+	}
 }
 
 func TestDialFailsWithTheServersErrorWhenTheHandshakeIsRefused(t *testing.T) {

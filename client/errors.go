@@ -6,8 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/skeinrt/skein/internal/wire"
+	"github.com/skeinrt/skein/internal/ws"
 )
 
 var (
@@ -74,6 +81,60 @@ func errorJSON(err error) (json.RawMessage, error) {
 	}
 	props["message"] = message
 	return encode(props)
+}
+
+// explain puts the refusal of an upgrade into words: what was answered, without a page of HTML, and which path may have
+// been meant.
+func (c *Client) explain(err error) error {
+	if refusal, ok := errors.AsType[*ws.UpgradeError](err); ok {
+		return &refusedError{url: c.cfg.URL, answer: refusal}
+	}
+	return err
+}
+
+// refusedError is a server's answer that is no WebSocket.
+type refusedError struct {
+	url    string
+	answer *ws.UpgradeError
+}
+
+func (e *refusedError) Error() string {
+	s := fmt.Sprintf("dial %q: refused with %d %s", e.url, e.answer.Status, http.StatusText(e.answer.Status))
+	if e.answer.Status < http.StatusBadRequest {
+		s = fmt.Sprintf("dial %q: answered with %d %s, not with a WebSocket", e.url, e.answer.Status, http.StatusText(e.answer.Status))
+	}
+	if line := e.line(); line != "" {
+		s += ": " + line
+	}
+	if meant := e.meant(); meant != "" {
+		s += fmt.Sprintf("; did you mean %s?", meant)
+	}
+	return s
+}
+
+func (e *refusedError) Unwrap() error { return e.answer }
+
+// line is what the server says for people to read: one line of text. Anything else is for browsers or programs.
+func (e *refusedError) line() string {
+	const longest = 200
+	kind, _, _ := mime.ParseMediaType(e.answer.Header.Get("Content-Type"))
+	text := e.answer.Message
+	if kind != "text/plain" || len(text) > longest || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return ""
+	}
+	return text
+}
+
+// meant is the usual endpoint of the server, where there seems to be none at the URL.
+func (e *refusedError) meant() string {
+	u, err := url.Parse(e.url)
+	status := e.answer.Status
+	isElsewhere := status < http.StatusBadRequest || status == http.StatusNotFound || status == http.StatusMethodNotAllowed
+	if err != nil || !isElsewhere || u.Path == defaultPath {
+		return ""
+	}
+	u.Path, u.RawPath, u.RawQuery = defaultPath, "", ""
+	return u.Redacted()
 }
 
 // CloseError says how a connection ended.

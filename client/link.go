@@ -49,7 +49,7 @@ func (c *Client) dial(ctx context.Context) (*link, error) {
 	defer cancel()
 	conn, err := c.runtime.Dial(ctx, c.cfg.URL, c.cfg.dial)
 	if err != nil {
-		return nil, err
+		return nil, c.explain(err)
 	}
 	l := &link{
 		client: c, conn: conn, codec: c.cfg.codec,

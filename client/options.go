@@ -92,6 +92,9 @@ type Backoff struct {
 	Factor float64
 }
 
+// defaultPath is where servers of SocketCluster usually are.
+const defaultPath = "/socketcluster/"
+
 // wait returns how long the given attempt waits, counted from 0. Half of it is chance, at the maximum too, so that
 // clients who lost the same server do not come back together.
 func (b Backoff) wait(attempt int) time.Duration {
@@ -198,7 +201,7 @@ func checkURL(s string) (string, error) {
 		return "", fmt.Errorf("url %q: no host", u.Redacted())
 	}
 	if u.Path == "" {
-		u.Path = "/socketcluster/"
+		u.Path = defaultPath
 	}
 	return u.String(), nil
 }

@@ -1,6 +1,7 @@
 package skeincmd
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"runtime/debug"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/plugin/health"
 )
 
 // banner prints what runs and where.
@@ -29,7 +31,7 @@ func (a *app) banner(n *node, addr net.Addr, profiles profiler) {
 			if r.Kind == "websocket" {
 				scheme = "ws"
 			}
-			a.printf("%-14s %s%s://%s%s\n", p.label(), scheme, secure, host, r.Path)
+			a.printf("%-14s %s%s://%s%s%s\n", p.label(r), scheme, secure, host, r.Path, n.keyNote(p))
 		}
 	}
 	if profiles.addr != nil {
@@ -37,8 +39,22 @@ func (a *app) banner(n *node, addr net.Addr, profiles profiler) {
 	}
 }
 
-// label is what a person calls the plugin.
-func (p part) label() string {
+// keyNote follows an address that asks for a key which nobody could know.
+func (n *node) keyNote(p part) string {
+	if key := n.adminKeys[p.name()]; key != "" {
+		return "  key " + key
+	}
+	return ""
+}
+
+// label is what a person calls the route of the plugin.
+func (p part) label(r skein.Route) string {
+	if checks, ok := p.plugin.(*health.Plugin); ok {
+		if r.Path == p.use.Prefix+cmp.Or(checks.Live, "/healthz") {
+			return "live"
+		}
+		return "ready"
+	}
 	labels := map[string]string{"rawws": "raw", "startpage": "start page", "api": "API"}
 	if label, ok := labels[p.name()]; ok {
 		return label

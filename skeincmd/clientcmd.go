@@ -27,7 +27,7 @@ func (f *clientFlags) dial(ctx context.Context, a *app, reconnect bool) (*client
 	if err != nil {
 		return nil, fmt.Errorf("--token: %w", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, f.Timeout, fmt.Errorf("no answer within %v", f.Timeout))
+	ctx, cancel := f.within(ctx, fmt.Sprintf(": is %s an endpoint of SocketCluster?", f.URL))
 	defer cancel()
 	c, err := client.Dial(ctx, client.Options{
 		URL: f.URL, NetDial: a.Dial, Token: token, CallTimeout: f.Timeout, ConnectTimeout: f.Timeout, Codec: f.Codec, Protocol: f.Protocol,
@@ -40,6 +40,11 @@ func (f *clientFlags) dial(ctx context.Context, a *app, reconnect bool) (*client
 		return nil, errors.Join(fmt.Errorf("the server refused the token: %w", err), c.Close())
 	}
 	return c, nil
+}
+
+// within bounds one request. The hint follows what is said when no answer comes.
+func (f *clientFlags) within(ctx context.Context, hint string) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, f.Timeout, fmt.Errorf("no answer within %v%s", f.Timeout, hint))
 }
 
 // pubCmd publishes.
@@ -63,9 +68,15 @@ func (p *pubCmd) Run(ctx context.Context, a *app) error {
 	if p.Data == "-" {
 		err = p.lines(ctx, a, c)
 	} else {
-		err = c.Publish(ctx, p.Channel, json.RawMessage(p.Data))
+		err = p.publish(ctx, c, p.Data)
 	}
 	return errors.Join(err, c.Close())
+}
+
+func (p *pubCmd) publish(ctx context.Context, c *client.Client, data string) error {
+	ctx, cancel := p.within(ctx, "")
+	defer cancel()
+	return c.Publish(ctx, p.Channel, json.RawMessage(data))
 }
 
 const longestLine = 16 << 20
@@ -81,7 +92,7 @@ func (p *pubCmd) lines(ctx context.Context, a *app, c *client.Client) error {
 		if err := checkJSON(line); err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
-		if err := c.Publish(ctx, p.Channel, json.RawMessage(line)); err != nil {
+		if err := p.publish(ctx, c, line); err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
 	}
@@ -122,7 +133,7 @@ func (s *subCmd) Run(ctx context.Context, a *app) error {
 	p := &receiver{app: a, left: s.Count, stop: stop}
 	var running sync.WaitGroup
 	for _, channel := range s.Channels {
-		subscription, err := c.Subscribe(ctx, channel)
+		subscription, err := s.subscribe(ctx, c, channel)
 		if err != nil {
 			stop(err)
 			break
@@ -132,6 +143,12 @@ func (s *subCmd) Run(ctx context.Context, a *app) error {
 	}
 	running.Wait()
 	return errors.Join(ended(context.Cause(ctx)), c.Close())
+}
+
+func (s *subCmd) subscribe(ctx context.Context, c *client.Client, channel string) (*client.Subscription, error) {
+	ctx, cancel := s.within(ctx, "")
+	defer cancel()
+	return c.Subscribe(ctx, channel)
 }
 
 // errDone ends a command that has what it was to have.
@@ -218,6 +235,8 @@ func (c *callCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := c.within(ctx, fmt.Sprintf(": is there a procedure %q?", c.Procedure))
+	defer cancel()
 	answer, err := conn.Call(ctx, c.Procedure, data)
 	if err == nil && len(answer) > 0 {
 		a.printf("%s\n", answer)

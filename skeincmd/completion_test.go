@@ -23,7 +23,7 @@ func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
 	t.Parallel()
 	all := completed(t)
 	want := []string{
-		"", "serve", "pub", "sub", "call", "token", "token sign", "token verify", "token inspect", "plugins", "routes",
+		"", "serve", "pub", "sub", "call", "bench", "token", "token sign", "token verify", "token inspect", "plugins", "routes",
 		"config", "config check", "config print", "config schema", "version", "completion",
 	}
 	var got []string
@@ -46,6 +46,47 @@ func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
 	for _, c := range all {
 		if c.path == "completion" && !strings.Contains(c.texts(), "bash zsh fish") {
 			t.Errorf("completion: got %s, want the shells", c.texts())
+		}
+	}
+}
+
+func TestAFlagIsFollowedByTheSameInEveryCommand(t *testing.T) {
+	t.Parallel()
+	first := map[string]word{}
+	for _, c := range completed(t) {
+		for _, w := range c.words {
+			other, known := first[w.text]
+			if !known {
+				first[w.text] = w
+				continue
+			}
+			if other.follows != w.follows || !slices.Equal(other.values, w.values) {
+				t.Errorf("%s %s: got %v %q, elsewhere %v %q", c.path, w.text, w.follows, w.values, other.follows, other.values)
+			}
+		}
+	}
+	for flag, want := range map[string]follow{
+		"--metrics": another, "--no-api": another, "--addr": text, "--auth-key": text, "--config": file, "--codec": oneOf, "--help": another,
+	} {
+		if got := first[flag].follows; got != want {
+			t.Errorf("%s: got %v, want %v", flag, got, want)
+		}
+	}
+}
+
+func TestFishAndZshKnowWhatFollowsAFlag(t *testing.T) {
+	t.Parallel()
+	all := completed(t)
+	for script, lines := range map[string][]string{
+		fishScript(all): {
+			`-x -a "debug info warn error" -l log-level`, "-r -F -l tls-cert", "-x -l addr", "' -l metrics", "\ncomplete -c skein -f\n",
+		},
+		zshScript(all): {"--log-level) compadd -- debug info warn error; return ;;", "--tls-cert", ") _files; return ;;"},
+	} {
+		for _, line := range lines {
+			if !strings.Contains(script, line) {
+				t.Errorf("%q is not in\n%s", line, script)
+			}
 		}
 	}
 }
@@ -77,16 +118,25 @@ func TestBashCompletesWordsOfTheCommand(t *testing.T) {
 	script := bashScript(completed(t))
 	for _, c := range []struct{ line, want string }{
 		{"skein s", "serve sub"},
-		{"skein token ", "sign verify inspect"},
+		{"skein token ", "sign verify inspect --help"},
 		{"skein token s", "sign"},
 		{"skein serve --max-m", "--max-message"},
 		{"skein serve --addr x --no-", "--no-start-page --no-api"},
 		{"skein config print --no", "--node --no-start-page --no-api"},
 		{"skein completion f", "fish"},
 		{"skein frob x", ""},
+		{"skein pub --h", "--help"},
+		{"skein --h", "--help"},
+		{"skein serve --log-level ", "debug info warn error"},
+		{"skein serve --log-level w", "warn"},
+		{"skein serve --log-level =", "debug info warn error"},
+		{"skein serve --log-level = e", "error"},
+		{"skein serve --addr ", ""},
+		{"skein serve --tls-key ", "(-o default)"},
+		{"skein serve --metrics --log-l", "--log-level"},
 	} {
 		words := strings.Split(c.line, " ")
-		args := append([]string{"-c", script + `COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _skein; echo "${COMPREPLY[*]}"`, "-"}, words...)
+		args := append([]string{"-c", script + `compopt() { COMPREPLY=("($*)"); }; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _skein; echo "${COMPREPLY[*]}"`, "-"}, words...)
 		out, err := exec.CommandContext(t.Context(), bash, args...).CombinedOutput()
 		if got := strings.TrimSpace(string(out)); err != nil || got != c.want {
 			t.Errorf("%s: got %q (%v), want %q", c.line, got, err, c.want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -24,6 +25,9 @@ type configCheckCmd struct {
 
 // Run says that all is well, or everything that is not.
 func (s *configCheckCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
+	for _, s := range a.strays() {
+		a.errorf("%s: warning: %v\n", name, s)
+	}
 	n, err := a.quietNode(k, &s.nodeFlags)
 	if err != nil {
 		return err
@@ -83,7 +87,24 @@ func (s *configPrintCmd) Run(a *app, k *kong.Context) error {
 	for _, p := range n.parts {
 		e.Plugins = append(e.Plugins, effectiveUse{p.from, p.use.As, p.use.Prefix, p.plugin})
 	}
-	return conf.Print(a.Out, &e, n.source)
+	return conf.Print(a.Out, &e, n.source, c.means)
+}
+
+// means is what the value of a path stands for where the number or the name is found out at the start.
+func (c *config) means(path string) string {
+	switch {
+	case path == "node" && c.Listen.Node == "":
+		return "a random name"
+	case path == "authKey" && !c.hasKeys():
+		return "a random key"
+	case path == "maxConnections" && c.Limits.MaxConnections == 0:
+		return strconv.Itoa(c.connections()) + ", by the limit of open files"
+	case path == "maxConnectionsPerAddress" && c.Limits.MaxConnectionsPerAddress == 0:
+		return "100"
+	case path == "endpoints" && len(c.Lists.Endpoints) == 0:
+		return "one at /socketcluster/"
+	}
+	return ""
 }
 
 // source is where a value of the effective configuration is from, or "" for the default.

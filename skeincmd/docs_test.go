@@ -50,7 +50,8 @@ A node needs no configuration. What it is told comes from four places, and the e
 
 A variable is SKEIN_ and the flag in capitals; a key is the flag in camelCase. The file is YAML and strict: an unknown key, a
 key given twice, a value of another type are errors with file, line and column, what is allowed, and the nearest right name;
-all of them are told at once. A duration is written as in 8s or 1m30s, a size as a number of bytes or as in 64KiB or 1MiB.
+all of them are told at once. A variable that begins with SKEIN_ and is none of these is warned of. The commands that are
+clients take the server from ` + "`SKEIN_URL` and `SKEIN_TOKEN`" + `, too. A duration is written as in 8s or 1m30s, a size as a number of bytes or as in 64KiB or 1MiB.
 
 | command | |
 |---|---|

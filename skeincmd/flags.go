@@ -1,8 +1,7 @@
 package skeincmd
 
 import (
-	"fmt"
-	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -13,7 +12,6 @@ import (
 const (
 	name        = "skein"
 	description = "A realtime server: SocketCluster, raw WebSocket and HTTP on one port, made of plugins."
-	envPrefix   = "SKEIN_"
 )
 
 // cli is the command line.
@@ -22,6 +20,7 @@ type cli struct {
 	Pub        pubCmd        `cmd:"" help:"Publish to a channel."`
 	Sub        subCmd        `cmd:"" help:"Print what is published to channels, one JSON object a line."`
 	Call       callCmd       `cmd:"" help:"Call a procedure and print its answer."`
+	Bench      benchCmd      `cmd:"" help:"Load a server and measure what it does."`
 	Token      tokenCmd      `cmd:"" help:"Sign, verify and look into tokens."`
 	Plugins    pluginsCmd    `cmd:"" help:"List the plugins in the order of their set-up, and the hooks in the order in which they run."`
 	Routes     routesCmd     `cmd:"" help:"List the routes and who owns them."`
@@ -31,7 +30,7 @@ type cli struct {
 }
 
 func (a *app) parser(c *cli, exit func(int)) (*kong.Kong, error) {
-	return kong.New(c,
+	k, err := kong.New(c,
 		kong.Name(name), kong.Description(description),
 		kong.Writers(a.Out, a.Err), kong.Exit(exit),
 		kong.FlagNamer(func(field string) string { return flagName(conf.CamelCase(field)) }),
@@ -40,6 +39,23 @@ func (a *app) parser(c *cli, exit func(int)) (*kong.Kong, error) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
 		kong.ExplicitGroups(groups()),
 	)
+	if err != nil {
+		return nil, err
+	}
+	for _, command := range k.Model.Leaves(false) {
+		if command.Name != "serve" && slices.ContainsFunc(command.Flags, func(f *kong.Flag) bool { return f.Name == "addr" }) {
+			shorten(command)
+		}
+	}
+	return k, nil
+}
+
+// shorten refers to serve for the settings, which would hide the flags of a command that only looks at a node.
+func shorten(command *kong.Node) {
+	command.Detail = "All flags of serve are flags of this command too: see " + name + " serve --help."
+	for _, f := range command.Flags {
+		f.Hidden = f.Hidden || f.Group != nil
+	}
 }
 
 func groups() []kong.Group {
@@ -55,35 +71,3 @@ func groups() []kong.Group {
 
 // flagName turns a key into its flag, without the dashes in front.
 func flagName(key string) string { return strings.Join(conf.Words(key), "-") }
-
-// variable is the environment's name for a flag.
-func variable(flag string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-func isHelp(f *kong.Flag) bool { return f.Name == "help" }
-
-// withVariable is a flag's line of help.
-func withVariable(v *kong.Value) string {
-	if v.Flag == nil || isHelp(v.Flag) {
-		return v.Help
-	}
-	also := "$" + variable(v.Flag.Name)
-	if v.HasDefault && v.Default != "" {
-		also = "default " + v.Default + ", " + also
-	}
-	return strings.TrimSuffix(v.Help, ".") + " (" + also + ")."
-}
-
-// fromEnvironment answers for flags that are not on the command line. An empty variable counts as absent.
-func (a *app) fromEnvironment(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
-	text, ok := a.lookup(variable(f.Name))
-	if !ok || text == "" || isHelp(f) {
-		return nil, nil
-	}
-	probe := reflect.New(f.Target.Type()).Elem()
-	if err := conf.SetText(probe, text); err != nil {
-		return nil, fmt.Errorf("%s: %w", variable(f.Name), err)
-	}
-	return text, nil
-}

@@ -33,7 +33,9 @@ func (s *pluginsCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
 		return a.available(s.JSON)
 	}
 	var w wiring
-	err := a.setUp(ctx, k, &s.nodeFlags, func(n *node) { w = wiring{n.Plugins(), n.Hooks()} })
+	err := a.setUp(ctx, k, &s.nodeFlags, func(n *node) {
+		w = wiring{n.Plugins(), append([]skein.HookInfo{}, n.Hooks()...)} // in JSON none are [], not null
+	})
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,7 @@ func (w wiring) pluginRows() [][]string {
 // hookRows number the hooks of each point as they run.
 func (w wiring) hookRows() [][]string {
 	if len(w.Hooks) == 0 {
-		return nil
+		return [][]string{nil, {"no hooks"}}
 	}
 	rows := [][]string{nil, {"", "HOOK", "PATTERN", "PLUGIN"}}
 	n := 0

@@ -22,7 +22,15 @@ func inDir(t *testing.T, env map[string]string, files map[string]string) *app {
 			t.Fatal(err)
 		}
 	}
-	return &app{catalog: testCatalog(), dir: dir, lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
+	return &app{catalog: testCatalog(), dir: dir, environ: pairs(env), lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
+}
+
+func pairs(env map[string]string) []string {
+	var list []string
+	for name, value := range env {
+		list = append(list, name+"="+value)
+	}
+	return list
 }
 
 // outcome runs a command line and returns what it wrote and its exit code.

@@ -8,9 +8,12 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/skeinrt/skein"
 	"github.com/skeinrt/skein/skeincmd/internal/conf"
 )
 
@@ -129,14 +132,26 @@ func (c *config) check() error {
 }
 
 func (c *config) checkAddresses() error {
-	var errs []error
-	if _, _, err := net.SplitHostPort(c.Listen.Addr); err != nil {
-		errs = append(errs, c.blame("addr", fmt.Errorf("%q is not HOST:PORT", c.Listen.Addr)))
+	err := c.blame("addr", checkAddress(c.Listen.Addr))
+	if c.Operators.Pprof == "" {
+		return err
 	}
-	if _, _, err := net.SplitHostPort(c.Operators.Pprof); err != nil && c.Operators.Pprof != "" {
-		errs = append(errs, c.blame("pprof", fmt.Errorf("%q is not HOST:PORT", c.Operators.Pprof)))
+	return errors.Join(err, c.blame("pprof", checkAddress(c.Operators.Pprof)))
+}
+
+// checkAddress tells early what listening would only tell at the start.
+func checkAddress(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT", addr)
 	}
-	return errors.Join(errs...)
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q has the port %q; want a number from 0 to 65535", addr, port)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && strings.Trim(host, "0123456789.:") == "" {
+		return fmt.Errorf("%q has the host %q, which is neither an address nor a name", addr, host)
+	}
+	return nil
 }
 
 func (c *config) checkPaths() error {
@@ -197,6 +212,11 @@ func (c *config) exposed() error {
 
 func (c *config) hasKeys() bool {
 	return c.Auth.AuthKey != "" || c.Auth.AuthPublicKey != "" || c.Auth.AuthPrivateKey != "" || len(c.Auth.AuthKeys) > 0
+}
+
+// connections is the limit in force. Files are left for what is not a connection of a client.
+func (c *config) connections() int {
+	return skein.ConnLimits{Total: c.Limits.MaxConnections}.InForce().Total
 }
 
 // rawPath is the raw endpoint's, or "" where there is none.

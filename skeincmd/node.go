@@ -2,12 +2,15 @@ package skeincmd
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"github.com/skeinrt/skein"
 	"github.com/skeinrt/skein/engine"
+	"github.com/skeinrt/skein/plugin/admin"
 	"github.com/skeinrt/skein/skeincmd/internal/conf"
 )
 
@@ -23,6 +26,8 @@ type node struct {
 	parts  []part
 	log    *slog.Logger
 	random bool // tokens are signed with a key of this process
+
+	adminKeys map[string]string // those made for this process, by instance
 }
 
 // build makes the server of a configuration with all of its plugins, or says everything that is wrong with both.
@@ -36,6 +41,17 @@ func (a *app) build(c *config) (*node, error) {
 		errs = append(errs, n.register(n.Server, func(p part) skein.Plugin { return p.plugin }))
 	}
 	return n, errors.Join(errs...)
+}
+
+// keyAdmin gives the admin pages that have no key one of this process, so that the banner can show it.
+func (n *node) keyAdmin() {
+	n.adminKeys = map[string]string{}
+	for _, p := range n.parts {
+		if pages, ok := p.plugin.(*admin.Plugin); ok && pages.Key == "" {
+			pages.Key = rand.Text()
+			n.adminKeys[p.name()] = pages.Key
+		}
+	}
 }
 
 func (n *node) register(s *skein.Server, as func(part) skein.Plugin) error {
@@ -58,7 +74,7 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 			Stall: c.Limits.MaxStall, Rate: c.Limits.MaxRate,
 		},
 		Conns: skein.ConnLimits{
-			Total: c.Limits.MaxConnections, PerAddress: c.Limits.MaxConnectionsPerAddress, PerSecond: c.Limits.MaxAcceptRate,
+			Total: c.connections(), PerAddress: c.Limits.MaxConnectionsPerAddress, PerSecond: c.Limits.MaxAcceptRate,
 		},
 		Rates: skein.Rates{
 			User: c.Limits.MaxUserRate, Address: c.Limits.MaxAddressRate, UserClaim: c.Limits.UserClaim,
@@ -149,6 +165,15 @@ type dry struct{ skein.Plugin }
 
 func (dry) Setup(context.Context, *skein.Host) error { return nil }
 
+// knowsDrivers reports whether every engine, codec and scheme is known without a plugin's set-up, which could provide
+// more: those that flags start provide none.
+func (n *node) knowsDrivers(a *app) bool {
+	standard, _ := n.config.stock(a) // its error has been told
+	return !slices.ContainsFunc(n.parts, func(p part) bool {
+		return !slices.ContainsFunc(standard, func(s stock) bool { return s.name == p.from })
+	})
+}
+
 // check finds what can be found without starting anything: it starts a server that stands in for the node, with its
 // endpoints and with plugins that do nothing.
 func (n *node) check(ctx context.Context, a *app) error {
@@ -156,9 +181,11 @@ func (n *node) check(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	options.EngineName = "" // a plugin's set-up would provide it, as it would codecs and schemes
-	for i := range options.Endpoints {
-		options.Endpoints[i].AuthScheme, options.Endpoints[i].Codec = "", ""
+	if !n.knowsDrivers(a) {
+		options.EngineName = ""
+		for i := range options.Endpoints {
+			options.Endpoints[i].AuthScheme, options.Endpoints[i].Codec = "", ""
+		}
 	}
 	double := skein.New(options)
 	if err := n.register(double, func(p part) skein.Plugin { return dry{p.plugin} }); err != nil {

@@ -29,6 +29,8 @@ func (s *serveCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
 		return err
 	}
 	defer listener.Close() //nolint:errcheck // closed by the server before, but for a failed start
+	n.warnOfStrays(ctx, a)
+	n.keyAdmin()
 	if err := n.Start(ctx); err != nil {
 		return err
 	}
@@ -53,6 +55,17 @@ func (n *node) warn(ctx context.Context) {
 	if n.config.Listen.TLSCert == "" && !isLoopback(n.config.Listen.Addr) {
 		n.log.LogAttrs(ctx, slog.LevelWarn, "serving without TLS beyond this machine: give --tls-cert, or put a proxy in front",
 			slog.String("addr", n.config.Listen.Addr))
+	}
+}
+
+// warnOfStrays tells of variables that were probably meant to be settings.
+func (n *node) warnOfStrays(ctx context.Context, a *app) {
+	for _, s := range a.strays() {
+		attrs := []slog.Attr{slog.String("variable", s.name)}
+		if s.meant != "" {
+			attrs = append(attrs, slog.String("did_you_mean", s.meant))
+		}
+		n.log.LogAttrs(ctx, slog.LevelWarn, "unknown variable in the environment", attrs...)
 	}
 }
 

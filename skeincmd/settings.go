@@ -34,7 +34,7 @@ type listenSettings struct {
 
 // authSettings are the keys that tokens are signed and verified with.
 type authSettings struct {
-	AuthKey        string        `secret:"" placeholder:"KEY|@FILE" help:"Secret that signs and verifies tokens (HS256), as SocketCluster's authKey; @FILE reads it from a file. Without any key a random one is made, and tokens end with the process."`
+	AuthKey        string        `secret:"" placeholder:"KEY|@FILE" help:"Secret that signs and verifies tokens (HS256), as SocketCluster's authKey; @FILE reads it from a file. A node that has no key at all makes a random one, and its tokens end with the process."`
 	AuthPublicKey  string        `secret:"false" placeholder:"FILE" help:"PEM file of a public key or certificate that verifies tokens."`
 	AuthPrivateKey string        `secret:"false" placeholder:"FILE" help:"PEM file of a private key that signs and verifies tokens."`
 	AuthAlgorithm  string        `default:"auto" enum:"auto,HS256,HS384,HS512,RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA" placeholder:"NAME" help:"Algorithm of these keys. auto: HS256 for a secret, otherwise the one of the key's type."`
@@ -82,7 +82,7 @@ type featureSettings struct {
 type operatorSettings struct {
 	Metrics     bool   `help:"Serve Prometheus metrics at /metrics."`
 	Admin       bool   `help:"Serve the admin pages at /admin."`
-	OperatorKey string `secret:"" placeholder:"KEY|@FILE" help:"Key that metrics, admin and pprof ask for. Without it metrics answer this machine only, admin logs a random one, and pprof stays on loopback."`
+	OperatorKey string `secret:"" placeholder:"KEY|@FILE" help:"Key that metrics, admin and pprof ask for. Without it metrics answer this machine only, admin takes a random one that is shown at the start, and pprof stays on loopback."`
 	Pprof       string `placeholder:"HOST:PORT" help:"Address of a listener of its own for Go's profiles. Off by default."`
 	LogLevel    string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"Least level that is logged, to standard error: debug, info, warn or error."`
 	LogFormat   string `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Format of the log: text or json."`

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -60,7 +61,7 @@ type Streams struct {
 // Run runs one command line, without the program's name, until it is done or ctx is. It returns the exit code.
 // It reads the process's environment and working directory, but changes nothing of the process.
 func Run(ctx context.Context, args []string, s Streams, catalog skein.Catalog) int {
-	a := &app{catalog: catalog, Streams: s, lookup: os.LookupEnv}
+	a := &app{catalog: catalog, Streams: s, lookup: os.LookupEnv, environ: os.Environ()}
 	return a.run(ctx, args)
 }
 
@@ -70,6 +71,7 @@ type app struct {
 	catalog skein.Catalog
 	dir     string // relative paths begin here; "" is the working directory
 	lookup  func(name string) (string, bool)
+	environ []string // NAME=VALUE
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
@@ -78,17 +80,47 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err != nil {
 		return a.fail(err)
 	}
+	if err := knownCommand(parser.Model.Node, args); err != nil {
+		return a.misused(err)
+	}
 	k, err := parser.Parse(args)
 	switch {
 	case helped:
 		return exitOK
 	case err != nil:
-		a.complain(err)
-		a.errorf("run \"%s --help\" for what there is\n", usageOf(err))
-		return exitUsage
+		return a.misused(err)
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
 	return a.fail(k.Run(a))
+}
+
+// misused tells what is wrong with the command line, and where to find what is right.
+func (a *app) misused(err error) int {
+	a.complain(err)
+	a.errorf("run \"%s --help\" for what there is\n", usageOf(err))
+	return exitUsage
+}
+
+// knownCommand suggests also the second words of commands, as in check for config check.
+func knownCommand(root *kong.Node, args []string) error {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return nil
+	}
+	var first, words, meant []string
+	for _, c := range commands(root, nil)[1:] {
+		if c.path == args[0] {
+			return nil
+		}
+		path := strings.Fields(c.path)
+		if len(path) == 1 {
+			first = append(first, c.path)
+		}
+		words, meant = append(words, path[len(path)-1]), append(meant, c.path)
+	}
+	if near := conf.Nearest(args[0], words); near != "" {
+		return fmt.Errorf("unknown command %q; did you mean %q?", args[0], meant[slices.Index(words, near)])
+	}
+	return fmt.Errorf("unknown command %q; there are %s", args[0], strings.Join(first, ", "))
 }
 
 // usageOf is the command that the error is about.

@@ -17,8 +17,8 @@ import (
 
 // tokenCmd is about tokens.
 type tokenCmd struct {
-	Sign    tokenSignCmd    `cmd:"" help:"Sign claims and print the token."`
-	Verify  tokenVerifyCmd  `cmd:"" help:"Verify a token as a node with these keys would, and print its claims."`
+	Sign    tokenSignCmd    `cmd:"" help:"Sign claims with the node's key, which must be given, and print the token."`
+	Verify  tokenVerifyCmd  `cmd:"" help:"Verify a token as a node with these keys would, and print its claims. A key must be given."`
 	Inspect tokenInspectCmd `cmd:"" help:"Print what a token says, without verifying it."`
 }
 

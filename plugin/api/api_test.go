@@ -134,7 +134,6 @@ func TestPublicationIsHandedOver(t *testing.T) {
 	}{
 		{`{"channel": "a", "data": {"n": 1}}`, []string{`a {"n": 1} api`}},
 		{`{"data": null, "channel": "a"}`, []string{"a null api"}},
-		{`{"channel": "a"}`, []string{"a undefined api"}},
 		{`{"channel": "", "data": 1}`, []string{" 1 api"}},
 		{`{"channels": ["a", "b"], "data": "x"}`, []string{`a "x" api`, `b "x" api`}},
 		{` {"channel":"ünï*> .\u0000","data":[]} `, []string{"ünï*> .\x00 [] api"}},
@@ -178,20 +177,27 @@ func TestMalformedRequestIsToldWhatIsWrong(t *testing.T) {
 	}{
 		{publish(``), 400, "the body is empty"},
 		{publish(`  `), 400, "the body is empty"},
-		{publish(`{`), 400, "unexpected EOF"},
-		{publish(`nonsense`), 400, "invalid character"},
-		{publish(`[]`), 400, "the body is a array"},
+		{publish(`{`), 400, "the body is cut off"},
+		{publish(`{"channel":"a","data":"x`), 400, "the body is cut off"},
+		{publish(`nonsense`), 400, "the body is not JSON: invalid character"},
+		{publish(`[]`), 400, "the body is an array"},
 		{publish(`{}`), 400, `either "channel", a string, or "channels"`},
 		{publish(`{"channel":"a","channels":["b"]}`), 400, `either "channel"`},
 		{publish(`{"channel":5}`), 400, "channel is a number"},
+		{publish(`{"channel":{}}`), 400, "channel is an object"},
+		{publish(`{"channel":"a"}`), 400, `"data" is missing`},
+		{publish(`{"channels":["a"]}`), 400, `"data" is missing`},
 		{publish(`{"channels":"a"}`), 400, "channels is a string"},
 		{publish(`{"channels":[]}`), 400, "has 0 entries"},
 		{publish(many), 400, "has 1001 entries"},
-		{publish(`{"chanel":"a"}`), 400, `unknown field "chanel"`},
+		{publish(`{"chanel":"a"}`), 400, `the body has the unknown field "chanel"`},
 		{publish(`{"channel":"a"} {"channel":"b"}`), 400, "goes on"},
 		{publish(`{"channel":"a"} nonsense`), 400, "goes on"},
 		{publish(`{"channel":"` + strings.Repeat("x", 20000) + `"}`), 413, "larger than 20000 bytes"},
-		{publish(`channel=a`).with("Content-Type", "application/x-www-form-urlencoded"), 415, "send application/json"},
+		{publish(`channel=a`).with("Content-Type", "application/x-www-form-urlencoded"), 400, "the body is not JSON"},
+		{publish(`{}`).with("Content-Type", "multipart/form-data; boundary=x"), 415, "send application/json"},
+		{publish(`{}`).with("Content-Type", "text/html"), 415, "send application/json"},
+		{publish(`{}`).with("Content-Type", "+json;;"), 415, "send application/json"},
 		{publish(`{}`).with("Content-Type", ";;"), 415, "send application/json"},
 		{call{method: "GET", path: "/api/publish"}, 405, "takes POST"},
 		{call{method: "DELETE", path: "/api/channels"}, 405, "takes GET"},
@@ -209,11 +215,11 @@ func TestMalformedRequestIsToldWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestContentTypeMayBeAbsentOrKindOfJSON(t *testing.T) {
+func TestContentTypeMayBeAbsentJSONOrWhatProgramsSendByDefault(t *testing.T) {
 	t.Parallel()
 	srv := skeintest.Start(t, skein.Options{}, api.New())
-	for _, kind := range []string{"", "application/json; charset=utf-8", "application/cloudevents+json"} {
-		if a := publish(`{"channel":"a"}`).with("Content-Type", kind).do(t, srv); a.status != http.StatusOK {
+	for _, kind := range []string{"", "application/json; charset=utf-8", "application/cloudevents+json", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded"} {
+		if a := publish(`{"channel":"a","data":1}`).with("Content-Type", kind).do(t, srv); a.status != http.StatusOK {
 			t.Errorf("%q: got %d %s, want 200", kind, a.status, a.text)
 		}
 	}
@@ -285,7 +291,7 @@ func TestRefusalHasItsStatus(t *testing.T) {
 
 func TestFurtherPropertiesOfAnErrorAreTold(t *testing.T) {
 	t.Parallel()
-	a := publish(`{"channel":"props"}`).do(t, skeintest.Start(t, skein.Options{}, api.New(), refuser()))
+	a := publish(`{"channel":"props","data":1}`).do(t, skeintest.Start(t, skein.Options{}, api.New(), refuser()))
 	if want := `{"error":{"message":"per day","name":"QuotaError","left":0}}`; a.text != want {
 		t.Errorf("got %s, want %s", a.text, want)
 	}
@@ -348,7 +354,7 @@ func TestChannelsAreListedWithTheirSubscribers(t *testing.T) {
 func TestPathIsAnOption(t *testing.T) {
 	t.Parallel()
 	srv := skeintest.Start(t, skein.Options{}, &api.Plugin{Path: "/v1"})
-	c := publish(`{"channel":"a"}`)
+	c := publish(`{"channel":"a","data":1}`)
 	c.path = "/v1/publish"
 	if a := c.do(t, srv); a.status != http.StatusOK {
 		t.Errorf("got %d %s, want 200", a.status, a.text)

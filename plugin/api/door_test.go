@@ -24,7 +24,7 @@ const (
 
 func TestWhoGetsIn(t *testing.T) {
 	t.Parallel()
-	ask := publish(`{"channel":"a"}`)
+	ask := publish(`{"channel":"a","data":1}`)
 	keyed := api.Plugin{Keys: []string{key, otherKey}}
 	for _, c := range []struct {
 		name   string
@@ -94,7 +94,7 @@ func TestTokenMayDoWhatItsClaimSays(t *testing.T) {
 	}
 	list := call{method: http.MethodGet, path: "/api/channels"}
 	one := call{method: http.MethodGet, path: "/api/channels/a"}
-	a, room, both := publish(`{"channel":"a"}`), publish(`{"channel":"room.1"}`), publish(`{"channels":["a","room.1"]}`)
+	a, room, both := publish(`{"channel":"a","data":1}`), publish(`{"channel":"room.1","data":1}`), publish(`{"channels":["a","room.1"],"data":1}`)
 	srv := skeintest.Start(t, skein.Options{Tokens: tokens}, &api.Plugin{Keys: []string{key}})
 	other := skeintest.Start(t, skein.Options{Tokens: tokens}, &api.Plugin{Keys: []string{key}, Claim: "may"})
 	for _, c := range []struct {

@@ -18,7 +18,7 @@ import (
 type publication struct {
 	Channel  *string         `json:"channel"`
 	Channels []string        `json:"channels"`
-	Data     json.RawMessage `json:"data"` // absent is undefined, which is not null
+	Data     json.RawMessage `json:"data"` // nil is absent, which is not null
 }
 
 // targets returns the channels, which must be given in exactly one of the two ways.
@@ -43,6 +43,9 @@ func (s *service) publish(r *http.Request, g grant) (any, error) {
 	channels, err := p.targets()
 	if err != nil {
 		return nil, err
+	}
+	if p.Data == nil {
+		return nil, malformed(`"data" is missing: give a value, or null`)
 	}
 	outcome := partial{published: []string{}, failed: map[string]*skein.Error{}}
 	for _, channel := range channels {
@@ -72,13 +75,21 @@ func (s *service) publishTo(ctx context.Context, g grant, channel string, data j
 	return s.server.Publish(ctx, channel, data)
 }
 
+// mayBeJSON also takes what fetch and curl call a body when they are told nothing. A page of another site could send these
+// without being asked for permission; the door refuses foreign origins before.
+func mayBeJSON(kind string) bool {
+	media, _, err := mime.ParseMediaType(kind)
+	switch media {
+	case "application/json", "text/plain", "application/x-www-form-urlencoded":
+		return err == nil
+	}
+	return kind == "" || err == nil && strings.HasSuffix(media, "+json")
+}
+
 // decode reads the body strictly and says what is wrong with it.
 func decode(r *http.Request, into any) error {
-	if kind := r.Header.Get("Content-Type"); kind != "" {
-		media, _, err := mime.ParseMediaType(kind)
-		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
-			return problem(http.StatusUnsupportedMediaType, "ContentTypeError", "the content type is %q: send application/json", cut(kind))
-		}
+	if kind := r.Header.Get("Content-Type"); !mayBeJSON(kind) {
+		return problem(http.StatusUnsupportedMediaType, "ContentTypeError", "the content type is %q: send application/json", cut(kind))
 	}
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -94,16 +105,29 @@ func decode(r *http.Request, into any) error {
 func undecodable(err error) error {
 	var large *http.MaxBytesError
 	var kind *json.UnmarshalTypeError
+	text := strings.TrimPrefix(err.Error(), "json: ")
 	switch {
 	case errors.As(err, &large):
 		return problem(http.StatusRequestEntityTooLarge, "BodyTooLargeError", "the body is larger than %d bytes", large.Limit)
 	case errors.As(err, &kind):
-		return malformed("%s is a %s: send {\"channel\": …, \"data\": …}", cmp.Or(kind.Field, "the body"), kind.Value)
+		return malformed("%s is %s: send {\"channel\": …, \"data\": …}", cmp.Or(kind.Field, "the body"), withArticle(kind.Value))
 	case errors.Is(err, io.EOF):
 		return malformed(`the body is empty: send {"channel": …, "data": …}`)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return malformed("the body is cut off: its JSON does not end")
+	case strings.HasPrefix(text, "unknown field"):
+		return malformed("the body has the %s: send {\"channel\": …, \"data\": …}", cut(text))
 	default:
-		return malformed("the body is no such JSON: %s", cut(strings.TrimPrefix(err.Error(), "json: ")))
+		return malformed("the body is not JSON: %s", cut(text))
 	}
+}
+
+// withArticle names a kind of JSON value.
+func withArticle(kind string) string {
+	if strings.ContainsRune("aeiou", rune(kind[0])) {
+		return "an " + kind
+	}
+	return "a " + kind
 }
 
 // channelInfo is what is told about a channel.

@@ -234,6 +234,36 @@ func TestAllMistakesAreToldAtOnceInTheOrderOfTheFile(t *testing.T) {
 	}
 }
 
+func TestAListOfErrorsIsToldOneByOneWithWhatStandsInFront(t *testing.T) {
+	t.Parallel()
+	a, b := errors.New("a"), errors.New("b")
+	placed := &conf.Error{At: conf.Pos{File: "f", Line: 2, Column: 1}, Text: "c"}
+	for name, c := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"nothing":            {nil, nil},
+		"one":                {fmt.Errorf("x: %w", a), []string{"x: a"}},
+		"a list":             {errors.Join(a, nil, b), []string{"a", "b"}},
+		"behind a lead":      {fmt.Errorf("f:1: %w", fmt.Errorf("x: %w", errors.Join(a, errors.Join(b)))), []string{"f:1: x: a", "f:1: x: b"}},
+		"a list of one":      {fmt.Errorf("x: %w", errors.Join(a)), []string{"x: a"}},
+		"before more":        {fmt.Errorf("x: %w: y", errors.Join(a, b)), []string{"x: a\nb: y"}},
+		"two in one":         {fmt.Errorf("x: %w (%w)", a, b), []string{"x: a (b)"}},
+		"places come before": {errors.Join(a, placed), []string{"f:2:1: c", "a"}},
+	} {
+		var got []string
+		for _, e := range conf.Sort(c.err) {
+			got = append(got, e.Error())
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	if all := conf.Sort(fmt.Errorf("x: %w", errors.Join(a, b))); len(all) != 2 || !errors.Is(all[1], b) {
+		t.Errorf("got %v, want the errors themselves to be kept", all)
+	}
+}
+
 func TestPlacesAreKnownOfAllThatWasGiven(t *testing.T) {
 	t.Parallel()
 	var v everything

@@ -56,7 +56,8 @@ func (e *Error) Error() string {
 	return e.At.String() + ": " + e.Path + ": " + e.Text
 }
 
-// Sort returns the joined errors of err, those with a position first and in the order of the file.
+// Sort returns the joined errors of err, those with a position first and in the order of the file. What stands in front of
+// a joined error is put in front of each.
 func Sort(err error) []error {
 	all := flatten(err)
 	slices.SortStableFunc(all, func(a, b error) int {
@@ -81,15 +82,35 @@ func flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
-	joined, ok := err.(interface{ Unwrap() []error })
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && isJoin(err, joined.Unwrap()) {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, flatten(e)...)
+		}
+		return all
+	}
+	inner := errors.Unwrap(err)
+	all := flatten(inner)
+	if len(all) < 2 {
+		return []error{err}
+	}
+	lead, ok := strings.CutSuffix(err.Error(), inner.Error())
 	if !ok {
 		return []error{err}
 	}
-	var all []error
-	for _, e := range joined.Unwrap() {
-		all = append(all, flatten(e)...)
+	for i, e := range all {
+		all[i] = fmt.Errorf("%s%w", lead, e)
 	}
 	return all
+}
+
+// isJoin tells errors.Join, which only lists, from an error that says something about several.
+func isJoin(err error, list []error) bool {
+	texts := make([]string, len(list))
+	for i, e := range list {
+		texts[i] = e.Error()
+	}
+	return err.Error() == strings.Join(texts, "\n")
 }
 
 type kind int

@@ -21,21 +21,25 @@ const masked = "********"
 const noteColumn = 40
 
 // Print writes v, a struct or a pointer to one, as YAML that Decode reads back, secrets apart. Each value gets a comment:
-// where it is from, or that it is the default. What is not given and zero is printed as its `default` tag.
-func Print(w io.Writer, v any, from func(path string) string) error {
-	p := printer{from: from}
+// where it is from, or that it is the default, and what it stands for where that is not what it says. What is not given
+// and zero is printed as its `default` tag.
+func Print(w io.Writer, v any, from, means func(path string) string) error {
+	p := printer{from: from, means: means}
 	p.fields(reflect.Indirect(reflect.ValueOf(v)), "", "")
 	_, err := io.WriteString(w, p.out.String())
 	return err
 }
 
 type printer struct {
-	out  strings.Builder
-	from func(path string) string
+	out         strings.Builder
+	from, means func(path string) string
 }
 
 func (p *printer) line(lead, text, path string) {
 	note := cmp.Or(p.from(path), "default")
+	if text := p.means(path); text != "" {
+		note += ": " + text
+	}
 	fmt.Fprintf(&p.out, "%s%-*s  # %s\n", lead, noteColumn-len(lead), text, note)
 }
 

@@ -36,7 +36,7 @@ type printable struct {
 func printed(t *testing.T, v any, note func(string) string) string {
 	t.Helper()
 	var out strings.Builder
-	if err := conf.Print(&out, v, note); err != nil {
+	if err := conf.Print(&out, v, note, none); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -90,6 +90,20 @@ more: 8s                                  # default
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("printed (-want +got):\n%s", diff)
+	}
+}
+
+func TestPrintedValuesSayWhatTheyStandFor(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	from := func(path string) string { return map[string]string{"b": "f.yaml:1:1"}[path] }
+	means := func(path string) string { return map[string]string{"a": "seven", "b": "eight"}[path] }
+	if err := conf.Print(&out, &inner{}, from, means); err != nil {
+		t.Fatal(err)
+	}
+	want := "a: 0                                      # default: seven\nb: 0                                      # f.yaml:1:1: eight\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
 	}
 }
 

@@ -2,8 +2,8 @@ package conf
 
 import "strings"
 
-// nearest returns the name that was probably meant, or "" where none is near.
-func nearest(name string, allowed []string) string {
+// Nearest returns the name that was probably meant, or "" where none is near.
+func Nearest(name string, allowed []string) string {
 	best, least := "", 1+max(len(name)/3, 1)
 	for _, candidate := range allowed {
 		if d := distance(fold(name), fold(candidate)); d < least {
@@ -16,7 +16,7 @@ func nearest(name string, allowed []string) string {
 // Hint follows "unknown X": what was probably meant, and all that is allowed.
 func Hint(name string, allowed []string) string {
 	hint := "; "
-	if best := nearest(name, allowed); best != "" {
+	if best := Nearest(name, allowed); best != "" {
 		hint = `; did you mean "` + best + `"? `
 	}
 	return hint + "allowed: " + strings.Join(allowed, ", ")
