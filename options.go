@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/skeinrt/skein/auth"
 	"github.com/skeinrt/skein/engine"
+	"github.com/skeinrt/skein/internal/ws"
 )
 
 // Options of a Server. The zero value works.
@@ -40,6 +42,10 @@ type Options struct {
 	Rates Rates
 	// Timeouts bound the phases of the server's life and the slow hooks.
 	Timeouts Timeouts
+	// Driver is how connections wait for input: "park", a goroutine for each, which works everywhere, or "epoll", a few loops
+	// for all TCP connections without TLS, on Linux alone; it takes a fraction of the memory, and must not run in a
+	// testing/synctest bubble. "" is park.
+	Driver string
 	// TLS makes Run serve TLS.
 	TLS *tls.Config
 	// Proxies are the peers whose X-Forwarded-For is believed.
@@ -189,8 +195,15 @@ func (o *Options) check() error {
 		}),
 		negative("Rates", map[string]float64{"User": o.Rates.User, "Address": o.Rates.Address, "Burst": float64(o.Rates.Burst)}),
 		negative("Conns", map[string]float64{"Total": float64(o.Conns.Total), "PerSecond": o.Conns.PerSecond}),
-		o.Limits.check(),
+		o.Limits.check(), o.checkDriver(),
 	)
+}
+
+func (o *Options) checkDriver() error {
+	if d := ws.Driver(o.Driver); o.Driver != "" && !slices.Contains(ws.Drivers(), d) {
+		return fmt.Errorf("the option Driver is %q: on this system there are %q", o.Driver, ws.Drivers())
+	}
+	return nil
 }
 
 // check reports negative limits: none of them means "no limit".

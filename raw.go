@@ -274,7 +274,7 @@ func (c *RawConn) Close(code int, reason string) { c.conn.Close(code, reason) }
 
 // run serves one connection of HandleWS.
 func (c *RawConn) run(serve func(c *RawConn) error) {
-	if err := c.serve(serve); err != nil && c.ctx.Err() == nil {
+	if err := c.serve(serve); err != nil && !errors.Is(err, ws.ErrClosed) && c.ctx.Err() == nil {
 		c.host.log.WarnContext(c.ctx, "a raw connection ended with an error", attrQuoted("error", err.Error()))
 		c.Close(1011, messageOf(err))
 	}

@@ -90,7 +90,7 @@ type operatorSettings struct {
 
 // partSettings choose drivers.
 type partSettings struct {
-	Driver string `default:"park" enum:"park" placeholder:"NAME" help:"How connections wait for input: park."`
+	Driver string `default:"park" enum:"park,epoll" placeholder:"NAME" help:"How connections wait for input: park, a goroutine for each, or epoll, a few loops for all TCP connections without TLS, on Linux."`
 	Engine string `default:"memory" placeholder:"NAME" help:"What carries messages between nodes: memory (a node alone), or an engine that a plugin provides."`
 }
 
