@@ -41,10 +41,13 @@ type Host struct {
 	tasks      []*task
 	metrics    []func(yield func(Metric))
 	checks     []check
-	ready      []func(ctx context.Context) error
-	drain      []func(ctx context.Context) error
-	stop       []func(ctx context.Context) error
+	stages     stages
 	drivers    drivers
+}
+
+// stages are what is called in the plugin's own life.
+type stages struct {
+	ready, drain, stop []func(ctx context.Context) error
 }
 
 // drivers are what a plugin offers by name.
@@ -272,18 +275,18 @@ func (h *Host) Health(name string, fn func(ctx context.Context) error) {
 
 // OnReady is called when the engine stands and before clients are served. An error fails the start.
 func (h *Host) OnReady(fn func(ctx context.Context) error) {
-	h.register("OnReady", func() error { h.ready = append(h.ready, fn); return nil })
+	h.register("OnReady", func() error { h.stages.ready = append(h.stages.ready, fn); return nil })
 }
 
 // OnDrain is called when the server begins to shut down, while clients are still connected.
 func (h *Host) OnDrain(fn func(ctx context.Context) error) {
-	h.register("OnDrain", func() error { h.drain = append(h.drain, fn); return nil })
+	h.register("OnDrain", func() error { h.stages.drain = append(h.stages.drain, fn); return nil })
 }
 
 // OnStop is called when no client is connected any more, and when a start has failed. What was registered last is
 // called first.
 func (h *Host) OnStop(fn func(ctx context.Context) error) {
-	h.register("OnStop", func() error { h.stop = append(h.stop, fn); return nil })
+	h.register("OnStop", func() error { h.stages.stop = append(h.stages.stop, fn); return nil })
 }
 
 // Go runs fn in the background from Start to Shutdown, when its context ends. One that returns an error or panics is

@@ -156,7 +156,7 @@ func (s *Server) startEngine(ctx context.Context) error {
 // becomeReady calls what the plugins have registered with OnReady, and finds what they register too late.
 func (s *Server) becomeReady(ctx context.Context) error {
 	for _, r := range s.plugins {
-		for _, fn := range r.host.ready {
+		for _, fn := range r.host.stages.ready {
 			if err := guarded(ctx, s.options.Timeouts.Start, fn); err != nil {
 				return r.blame(fmt.Errorf("OnReady: %w", err))
 			}
@@ -187,7 +187,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	for _, r := range slices.Backward(s.plugins) {
-		for _, fn := range slices.Backward(r.host.drain) {
+		for _, fn := range slices.Backward(r.host.stages.drain) {
 			if err := guarded(ctx, s.options.Timeouts.Stop, fn); err != nil {
 				errs = append(errs, r.blame(fmt.Errorf("OnDrain: %w", err)))
 			}
@@ -273,7 +273,7 @@ func (s *Server) fall(ctx context.Context, cause error) error {
 		if r.host == nil {
 			continue
 		}
-		for _, fn := range slices.Backward(r.host.stop) {
+		for _, fn := range slices.Backward(r.host.stages.stop) {
 			if err := s.end(ctx, fn); err != nil {
 				errs = append(errs, r.blame(fmt.Errorf("OnStop: %w", err)))
 			}
