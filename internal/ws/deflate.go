@@ -3,6 +3,7 @@ package ws
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -97,7 +98,7 @@ func readBounded(r io.Reader, expect, most int) ([]byte, error) {
 			return out, nil
 		}
 		if err != nil {
-			return nil, CloseError{Code: CodeInvalidData, Reason: "cannot inflate", Local: true, Err: err}
+			return nil, CloseError{Code: CodeInvalidData, Local: true, Err: fmt.Errorf("cannot inflate: %w", err)}
 		}
 	}
 }
@@ -112,6 +113,6 @@ func nothingMore(r io.Reader) error {
 	case errors.Is(err, io.EOF):
 		return nil
 	default:
-		return CloseError{Code: CodeInvalidData, Reason: "cannot inflate", Local: true, Err: err}
+		return CloseError{Code: CodeInvalidData, Local: true, Err: fmt.Errorf("cannot inflate: %w", err)}
 	}
 }
