@@ -12,7 +12,6 @@ func (s *Session) receive(m ws.Message) {
 	if s.closed.Load() {
 		return
 	}
-	defer s.contain()
 	if s.codec == nil {
 		s.codec = s.endpoint.codecOf(m)
 	}
@@ -35,14 +34,6 @@ func (s *Session) receive(m ws.Message) {
 			return
 		}
 		s.dispatch(&p)
-	}
-}
-
-// contain ends the session, and nothing else, where our own code panics; hooks have their own recover.
-func (s *Session) contain() {
-	if v := recover(); v != nil {
-		s.closed.Store(true)
-		panic(v) // internal/ws counts it, logs it with its stack and closes the connection with 1011
 	}
 }
 

@@ -136,9 +136,7 @@ func (s *Server) pluginMetrics() []Metric {
 
 // ownMetrics are what a plugin adds; one that panics adds what it had until then.
 func (h *Host) ownMetrics() (list []Metric) {
-	var err error
-	defer func() { _ = err }() // logged and counted by recovered
-	defer h.recovered(h.server.life.ctx, &err)
+	defer h.recovered(h.server.life.ctx, new(error)) // which logs and counts
 	for _, fn := range h.metrics {
 		fn(func(m Metric) { list = append(list, m.of(h.name)) })
 	}
