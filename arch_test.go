@@ -22,6 +22,7 @@ func arrows() map[string][]string {
 		"":                  root,
 		"engine":            {},
 		"engine/enginetest": {"engine"},
+		"engine/natsengine": {"engine"},
 		"auth":              {},
 		"internal/wire":     {},
 		"internal/hub":      {},
@@ -31,10 +32,10 @@ func arrows() map[string][]string {
 		"skeintest":         {"", "client", "engine"},
 		"plugin/...":        {"", "auth"},
 		"bundled":           {"", "engine", "auth", "plugin/..."},
-		"skeincmd/...":      {"", "engine", "auth", "client", "plugin/...", "skeincmd/...", "internal/load"},
+		"skeincmd/...":      {"", "engine", "auth", "client", "plugin/...", "skeincmd/...", "internal/load", "engine/natsengine"},
 		"cmd/skein":         {"skeincmd", "bundled"},
 		"examples/...":      {"", "engine", "auth", "client", "bundled", "skeincmd", "skeintest", "plugin/...", "examples/..."},
-		"e2e/...":           {"", "engine", "auth", "client"},
+		"e2e/...":           {"", "engine", "engine/natsengine", "auth", "client"},
 	}
 }
 
