@@ -38,7 +38,7 @@ type Conn struct {
 	rt       *Runtime // these never change
 	limits   *limits
 	link     link
-	protocol string
+	protocol *string // nil: none was agreed
 	handler  Handler // set by Start
 	shard    *shard  // that sends for it
 	client   bool    // this side masks
@@ -47,7 +47,7 @@ type Conn struct {
 	// Of the reader.
 	deaf    bool     // what comes is thrown away
 	decoder *decoder // nil between messages
-	held    []byte   // octets read, but not decoded
+	held    *[]byte  // octets read, but not decoded; nil as a rule
 
 	heard atomic.Int64 // when the last message was whole, since the runtime's epoch
 
@@ -119,7 +119,12 @@ func (c *Conn) Pending() int {
 }
 
 // Subprotocol is the one agreed in the handshake, or empty.
-func (c *Conn) Subprotocol() string { return c.protocol }
+func (c *Conn) Subprotocol() string {
+	if c.protocol == nil {
+		return ""
+	}
+	return *c.protocol
+}
 
 // RemoteAddr is the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.link.addr() }

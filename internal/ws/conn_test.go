@@ -16,8 +16,8 @@ import (
 
 func TestConnIsSmall(t *testing.T) {
 	t.Parallel()
-	if got := unsafe.Sizeof(Conn{}); got > 320 {
-		t.Errorf("a Conn has %d octets, want at most 320", got)
+	if got := unsafe.Sizeof(Conn{}); got > 256 {
+		t.Errorf("a Conn has %d octets, want at most 256", got)
 	}
 	if got := unsafe.Sizeof(socket{}); got > 96 {
 		t.Errorf("a socket has %d octets, want at most 96", got)
@@ -115,7 +115,7 @@ func TestManyTinyMessagesFillTheInboxToo(t *testing.T) {
 		go func() { _, _ = peer.Write(bytes.Repeat(wire(text("x")), n)) }()
 		synctest.Wait()
 		c.in.mu.Lock()
-		waiting := len(c.in.jobs)
+		waiting := c.in.queue.len()
 		c.in.mu.Unlock()
 		if waiting < inboxCount-1 || waiting > inboxCount { // one more is being handled
 			t.Errorf("got %d messages waiting, want about %d", waiting, inboxCount)

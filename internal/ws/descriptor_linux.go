@@ -4,21 +4,23 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"syscall"
 )
 
 // descriptor is the link of a connection that a loop reads from.
 //
-// The kernel gives the number of a closed descriptor to whoever asks next. Therefore fd is only used with mu held for
-// reading, and closed with mu held.
+// The kernel gives the number of a closed descriptor to whoever asks next. Therefore fd is only used between enter and
+// exit, and closed when the connection has been cut and the last one has left.
 type descriptor struct {
 	conn       *Conn // these never change
 	loop       *loop
 	peer       netip.AddrPort
+	fd         int32
 	slot       int32
 	generation int32
+
+	users atomic.Int32 // who is between enter and exit, plus gone when the connection has been cut
 
 	wanted  atomic.Bool // reading shall begin or go on
 	blocked atomic.Bool // the connection awaits room for octets
@@ -26,9 +28,27 @@ type descriptor struct {
 	// Of the loop's goroutine.
 	reading bool
 	ended   bool // nothing comes behind what has come: read on after a short read, as there is no further edge
+}
 
-	mu sync.RWMutex
-	fd int32 // -1 once closed
+const gone = 1 << 30
+
+// enter keeps the descriptor open until exit, and reports whether it is open.
+func (d *descriptor) enter() bool {
+	for {
+		n := d.users.Load()
+		if n >= gone {
+			return false
+		}
+		if d.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (d *descriptor) exit() {
+	if d.users.Add(-1) == gone {
+		_ = syscall.Close(int(d.fd)) // nothing to be done about it
+	}
 }
 
 func (d *descriptor) arm() {
@@ -41,37 +61,35 @@ func (d *descriptor) wake() { d.conn.shard.push(d.conn) }
 func (d *descriptor) addr() net.Addr { return net.TCPAddrFromAddrPort(d.peer) }
 
 func (d *descriptor) send(s *sender) (int, error) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if d.fd < 0 {
+	if !d.enter() {
 		return 0, net.ErrClosed
 	}
+	defer d.exit()
 	return writeOnce(uintptr(d.fd), s.batch)
 }
 
 // await leaves the sending to the shard, which may send more than the first frame. It sets the watch anew because there
 // can be room already: that is reported then.
 func (d *descriptor) await([]byte) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
 	d.blocked.Store(true)
-	if d.fd >= 0 {
+	if d.enter() {
+		defer d.exit()
 		_ = d.loop.watch(syscall.EPOLL_CTL_MOD, d, forRoom) // else the connection ends as stalled
 	}
 }
 
 func (d *descriptor) shut() bool {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.fd >= 0 && syscall.Shutdown(int(d.fd), syscall.SHUT_WR) == nil
+	if !d.enter() {
+		return false
+	}
+	defer d.exit()
+	return syscall.Shutdown(int(d.fd), syscall.SHUT_WR) == nil
 }
 
 // cut leaves it to the loop to tell the connection, as its reading may be under way.
 func (d *descriptor) cut() {
-	d.mu.Lock()
-	_ = syscall.Close(int(d.fd)) // nothing to be done about it
-	d.fd = -1
-	d.mu.Unlock()
+	d.users.Add(gone + 1)
+	d.exit()
 	d.loop.remove(d)
 	d.loop.push(d)
 }
@@ -118,11 +136,10 @@ func (d *descriptor) read() {
 }
 
 func (d *descriptor) receive(p []byte) (int, error) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if d.fd < 0 {
+	if !d.enter() {
 		return 0, net.ErrClosed
 	}
+	defer d.exit()
 	return readOnce(uintptr(d.fd), p)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 )
 
 // Driver names a way to wait for what peers send.
@@ -12,7 +13,7 @@ type Driver string
 const (
 	// DriverPark has one goroutine a connection wait. It works everywhere.
 	DriverPark Driver = "park"
-	// DriverEpoll has as many goroutines as there are shards wait for all connections, where they are TCP without TLS;
+	// DriverEpoll has a goroutine for each of GOMAXPROCS wait for all connections, where they are TCP without TLS;
 	// it leaves the others to DriverPark. It needs Linux.
 	DriverEpoll Driver = "epoll"
 )
@@ -68,7 +69,7 @@ func (r *Runtime) drive(name Driver) driver {
 		return park{}
 	case DriverEpoll:
 		var d driver
-		if d, err = newEpoll(r, len(r.shards)); err == nil {
+		if d, err = newEpoll(r, runtime.GOMAXPROCS(0)); err == nil {
 			return d
 		}
 	default:

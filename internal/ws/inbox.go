@@ -10,10 +10,44 @@ type job struct {
 	last   bool
 }
 
-// inbox is the queue of the executor, a goroutine that exists only while the queue is not empty.
+// queue is the jobs of a busy connection, the oldest at head. Those without any have none: it is lent by the runtime.
+type queue struct {
+	jobs []job
+	head int
+}
+
+// queueKept is the largest queue that is lent again.
+const queueKept = 64
+
+func (q *queue) len() int {
+	if q == nil {
+		return 0
+	}
+	return len(q.jobs) - q.head
+}
+
+// add appends a job, in the place of those that have been taken where they are many.
+func (q *queue) add(j job) {
+	if q.head > 0 && len(q.jobs) == cap(q.jobs) && q.head >= len(q.jobs)/2 {
+		n := copy(q.jobs, q.jobs[q.head:])
+		clear(q.jobs[n:])
+		q.jobs, q.head = q.jobs[:n], 0
+	}
+	q.jobs = append(q.jobs, j)
+}
+
+// take removes the oldest job.
+func (q *queue) take() job {
+	j := q.jobs[q.head]
+	q.jobs[q.head] = job{}
+	q.head++
+	return j
+}
+
+// inbox is what is queued for the executor, which works while there is something.
 type inbox struct {
 	mu      sync.Mutex
-	jobs    []job
+	queue   *queue // nil: empty
 	bytes   int
 	started bool // there is a handler
 	busy    bool // there is an executor
@@ -30,13 +64,13 @@ func (in *inbox) abandon() bool {
 		return false
 	}
 	in.done = true
-	in.jobs = nil
+	in.queue = nil
 	return true
 }
 
 // full is called with mu held.
 func (in *inbox) full(l *limits) bool {
-	return in.bytes >= l.inbox || len(in.jobs) >= inboxCount
+	return in.bytes >= l.inbox || in.queue.len() >= inboxCount
 }
 
 // resting reports whether nothing is being read: not yet, or not now.
@@ -48,7 +82,7 @@ func (in *inbox) resting() bool {
 
 // begin starts reading and the executor, and reports whether the connection had not ended before.
 //
-// Goroutines are started with the inbox locked because the runtime waits for them: as long as the end has not been
+// Executors are set to work with the inbox locked because the runtime waits for them: as long as the end has not been
 // handed on, which takes the lock, it waits for the connection.
 func (c *Conn) begin() bool {
 	in := &c.in
@@ -58,9 +92,9 @@ func (c *Conn) begin() bool {
 		return false
 	}
 	in.started = true
-	if len(in.jobs) > 0 {
+	if in.queue.len() > 0 {
 		in.busy = true
-		c.rt.alive.Go(c.execute)
+		c.rt.execute(c)
 	}
 	c.link.arm()
 	return true
@@ -74,24 +108,16 @@ func (c *Conn) enqueue(j job) (full bool) {
 	if in.done {
 		return false
 	}
-	in.jobs = append(in.jobs, j)
+	if in.queue == nil {
+		in.queue = c.rt.borrowQueue()
+	}
+	in.queue.add(j)
 	in.bytes += len(j.data)
 	if in.started && !in.busy {
 		in.busy = true
-		c.rt.alive.Go(c.execute)
+		c.rt.execute(c)
 	}
 	return in.full(c.limits)
-}
-
-// execute is the executor.
-func (c *Conn) execute() {
-	for {
-		j, ok := c.nextJob()
-		if !ok {
-			return
-		}
-		c.run(j)
-	}
 }
 
 // nextJob takes a job off the queue, and lets the reading go on once half of the room is free.
@@ -99,15 +125,16 @@ func (c *Conn) nextJob() (job, bool) {
 	in := &c.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if len(in.jobs) == 0 || in.done {
-		in.jobs, in.busy = nil, false
+	if in.queue.len() == 0 || in.done {
+		if in.queue != nil {
+			c.rt.returnQueue(in.queue)
+		}
+		in.queue, in.busy = nil, false
 		return job{}, false
 	}
-	j := in.jobs[0]
-	in.jobs[0] = job{}
-	in.jobs = in.jobs[1:]
+	j := in.queue.take()
 	in.bytes -= len(j.data)
-	if in.paused && in.bytes <= c.limits.inbox/2 && len(in.jobs) <= inboxCount/2 {
+	if in.paused && in.bytes <= c.limits.inbox/2 && in.queue.len() <= inboxCount/2 {
 		in.paused = false
 		c.link.arm()
 	}
@@ -132,9 +159,27 @@ func (c *Conn) run(j job) {
 // runLast tells the handler about the end.
 func (c *Conn) runLast() {
 	c.in.mu.Lock()
-	c.in.done, c.in.paused, c.in.jobs = true, false, nil
+	c.in.done, c.in.paused, c.in.queue = true, false, nil
 	c.in.mu.Unlock()
 	defer c.settle(stateDelivered)
 	defer c.rescue()
 	c.handler.Closed(c, c.verdict())
+}
+
+func (r *Runtime) borrowQueue() *queue {
+	q, _ := r.queues.Get().(*queue)
+	if q == nil {
+		q = new(queue)
+	}
+	return q
+}
+
+// returnQueue takes back a queue that nobody uses any more.
+func (r *Runtime) returnQueue(q *queue) {
+	if cap(q.jobs) > queueKept {
+		return
+	}
+	clear(q.jobs)
+	q.jobs, q.head = q.jobs[:0], 0
+	r.queues.Put(q)
 }

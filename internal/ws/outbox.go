@@ -44,7 +44,7 @@ type outbox struct {
 	queue   []*Frame
 	first   [1]*Frame // the queue's place while one frame is all
 	bytes   int
-	partial int // octets of queue[0] that have left
+	partial uint32 // octets of queue[0] that have left
 	state   state
 	since   time.Duration // of the last progress, or of stateDropping
 	verdict *CloseError
@@ -109,7 +109,7 @@ func (o *outbox) trim() {
 		keep = append(keep, o.queue[0])
 	}
 	keep = append(keep, o.queue[len(o.queue)-1])
-	o.queue, o.bytes = keep, -o.partial
+	o.queue, o.bytes = keep, -int(o.partial)
 	for _, f := range keep {
 		o.bytes += len(f.data)
 	}
@@ -134,14 +134,14 @@ func (o *outbox) gather(s *sender) {
 // advance takes n octets that have left off the queue. Called with mu held.
 func (o *outbox) advance(n int) {
 	o.bytes -= n
-	n += o.partial
+	n += int(o.partial)
 	done := 0
 	for done < len(o.queue) && n >= len(o.queue[done].data) {
 		n -= len(o.queue[done].data)
 		o.queue[done] = nil
 		done++
 	}
-	o.queue, o.partial = o.queue[done:], n
+	o.queue, o.partial = o.queue[done:], uint32(n) //nolint:gosec // less than the length of a frame
 	if len(o.queue) == 0 {
 		o.clear()
 	}

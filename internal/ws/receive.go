@@ -6,7 +6,7 @@ import "bytes"
 func (c *Conn) takeHeld() bool {
 	held := c.held
 	c.held = nil
-	return len(held) == 0 || c.received(held)
+	return held == nil || c.received(*held)
 }
 
 // received takes octets from the peer, and reports whether to read on: otherwise the inbox is full, and the executor
@@ -126,7 +126,10 @@ func (c *Conn) pause(rest []byte) bool {
 	if !c.in.full(c.limits) || c.out.has(stateEnding) {
 		return false
 	}
-	c.held = bytes.Clone(rest)
+	if len(rest) > 0 {
+		held := bytes.Clone(rest)
+		c.held = &held
+	}
 	c.in.paused = true
 	return true
 }

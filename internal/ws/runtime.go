@@ -19,7 +19,8 @@ const (
 
 // Config of a Runtime. The zero value works.
 type Config struct {
-	// Shards is how many workers send, and how many loops DriverEpoll has. 0 means GOMAXPROCS.
+	// Shards is how many workers send. 0 means half of GOMAXPROCS, and one at least: a send is work for the kernel on
+	// both ends, and whoever sends faster than the peers can read gathers fewer frames for each send.
 	Shards int
 	// Driver is one of Drivers. Empty means DriverPark, which also stands in, with a warning in the log, for one that
 	// does not work here.
@@ -43,7 +44,10 @@ type Runtime struct {
 	flate    flatePools
 	buffers  sync.Pool // *[readSize]byte
 	decoders sync.Pool // *decoder
+	queues   sync.Pool // *queue
 	senders  sync.Pool // *sender, for connections without a shard
+
+	executors executors
 
 	mu     sync.Mutex
 	conns  *Conn // the newest, linked
@@ -53,7 +57,7 @@ type Runtime struct {
 	closed bool
 
 	alive   sync.WaitGroup // connections and their goroutines
-	workers sync.WaitGroup // shards and wheel
+	workers sync.WaitGroup // shards, wheel, and executors at rest
 	stop    sync.Once
 }
 
@@ -65,7 +69,7 @@ func NewRuntime(config Config) *Runtime {
 	}
 	r.wheel = newWheel(r.epoch)
 	r.workers.Go(r.wheel.run)
-	r.shards = make([]*shard, positive(config.Shards, runtime.GOMAXPROCS(0)))
+	r.shards = make([]*shard, positive(config.Shards, (runtime.GOMAXPROCS(0)+1)/2))
 	for i := range r.shards {
 		r.shards[i] = newShard()
 		r.workers.Go(r.shards[i].run)
@@ -89,6 +93,7 @@ func (r *Runtime) Close() {
 	}
 	r.alive.Wait()
 	r.stop.Do(func() {
+		r.executors.close()
 		r.wheel.close()
 		for _, s := range r.shards {
 			s.close()
@@ -122,7 +127,13 @@ func (r *Runtime) adopt(nc net.Conn, t terms, o Options) (*Conn, error) {
 		_ = nc.Close() // nothing was agreed with anybody who could be told
 		return nil, ErrClosed
 	}
-	c := &Conn{rt: r, held: t.early, protocol: t.protocol, client: t.client, deflate: t.deflate}
+	c := &Conn{rt: r, client: t.client, deflate: t.deflate}
+	if len(t.early) > 0 {
+		c.held = &t.early
+	}
+	if t.protocol != "" {
+		c.protocol = &t.protocol
+	}
 	c.link = r.driver.attach(c, nc)
 	if !r.admit(c, o.limits()) {
 		c.link.cut() // as above
