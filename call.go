@@ -219,13 +219,14 @@ func (h *Host) recovered(ctx context.Context, err *error) {
 // begin counts a procedure and waits, on the executor, where too many are running: later packets wait with it.
 func (s *Session) begin() {
 	s.mu.Lock()
-	s.state.running++
-	if s.state.running <= s.endpoint.Limits.Calls {
+	c := s.calls()
+	c.running++
+	if c.running <= s.endpoint.Limits.Calls {
 		s.mu.Unlock()
 		return
 	}
 	free := make(chan struct{})
-	s.state.waiting = free
+	c.waiting = free
 	ctx := s.context()
 	s.mu.Unlock()
 	select {
@@ -237,22 +238,40 @@ func (s *Session) begin() {
 func (s *Session) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state.running--
-	if s.state.waiting != nil {
-		close(s.state.waiting)
-		s.state.waiting = nil
+	c := s.calls()
+	c.running--
+	if c.waiting != nil {
+		close(c.waiting)
+		c.waiting = nil
 	}
+}
+
+// calls are a session's in both directions.
+type calls struct {
+	open    map[uint64]chan<- answer // to the client
+	last    uint64
+	running int // procedures
+	waiting chan struct{}
+}
+
+// calls is called under the lock.
+func (s *Session) calls() *calls {
+	if s.state.calls == nil {
+		s.state.calls = new(calls)
+	}
+	return s.state.calls
 }
 
 // received hands a transmitted event to its receivers.
 func (s *Session) received(e *Event) {
-	ctx := s.Context()
-	if h := s.server.hooks[onTransmit]; len(h) > 0 {
+	h, receivers := s.server.hooks[onTransmit], s.server.calls.events[e.Name]
+	ctx := s.contextFor(len(h) > 0 || len(receivers) > 0)
+	if len(h) > 0 {
 		if err := h.ask(ctx, e.Name, e); err != nil {
 			return // a transmit is never answered, also not when refused
 		}
 	}
-	for _, r := range s.server.calls.events[e.Name] {
+	for _, r := range receivers {
 		if err := r.take(ctx, s, e.Data); err != nil && !errors.Is(err, errClosed) {
 			r.host.log.LogAttrs(ctx, slog.LevelError, "an event was not handled",
 				slog.String("event", e.Name), slog.String("session", s.id), slog.Any("error", err))
@@ -306,22 +325,23 @@ func (s *Session) expect() (uint64, <-chan answer) {
 	c := make(chan answer, 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state.lastCall++
+	mine := s.calls()
+	mine.last++
 	if s.closed.Load() {
 		c <- answer{err: errClosed}
-		return s.state.lastCall, c
+		return mine.last, c
 	}
-	if s.state.calls == nil {
-		s.state.calls = map[uint64]chan<- answer{}
+	if mine.open == nil {
+		mine.open = map[uint64]chan<- answer{}
 	}
-	s.state.calls[s.state.lastCall] = c
-	return s.state.lastCall, c
+	mine.open[mine.last] = c
+	return mine.last, c
 }
 
 func (s *Session) giveUp(cid uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.state.calls, cid)
+	delete(s.calls().open, cid)
 }
 
 // answered takes a client's response; one that nobody waits for is ignored.
@@ -331,8 +351,9 @@ func (s *Session) answered(p *wire.Packet) {
 		return
 	}
 	s.mu.Lock()
-	c := s.state.calls[rid]
-	delete(s.state.calls, rid)
+	open := s.calls().open
+	c := open[rid]
+	delete(open, rid)
 	s.mu.Unlock()
 	if c == nil {
 		return

@@ -54,7 +54,7 @@ func (s *Session) take(d *delivery) {
 	if s.closed.Load() {
 		return
 	}
-	if s.out.collecting() && s.batched(d.packet(s.codec)) {
+	if s.collecting() && s.batched(d.packet(s.codec)) {
 		return
 	}
 	if f := d.frame(s.codec); f != nil {
@@ -66,7 +66,7 @@ func (s *Session) take(d *delivery) {
 func (s *Session) takeIfIn(d *delivery) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, in := s.state.channels[d.channel]; !in {
+	if s.state.channels.find(d.channel) < 0 {
 		return false
 	}
 	s.take(d)
@@ -124,9 +124,20 @@ func (s *Session) sendFrame(f *ws.Frame) {
 	}
 }
 
+// sendPacket queues the packet that encode appends, batched where the session batches. sizeHint is about its length.
+func (s *Session) sendPacket(sizeHint int, encode func(dst []byte) []byte) {
+	if s.codec.driver != nil || s.collecting() {
+		s.send(encode(make([]byte, 0, sizeHint)))
+		return
+	}
+	if !s.closed.Load() {
+		s.sendFrame(ws.NewFrameFunc(s.codec.wire.Binary(), sizeHint, encode))
+	}
+}
+
 // send queues an encoded packet, batched where the session batches.
 func (s *Session) send(packet []byte) {
-	if s.out.collecting() && s.batched(packet) {
+	if s.collecting() && s.batched(packet) {
 		return
 	}
 	s.sendNow(packet)

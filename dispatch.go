@@ -101,7 +101,7 @@ func (s *Session) recordFarewell(p *wire.Packet) {
 // reply answers a call; data nil is undefined. A packet without a cid gets none.
 func (s *Session) reply(cid wire.Number, data json.RawMessage) {
 	if cid != nil {
-		s.send(s.codec.wire.AppendResult(nil, cid, data))
+		s.sendPacket(len(cid)+len(data)+16, func(dst []byte) []byte { return s.codec.wire.AppendResult(dst, cid, data) })
 	}
 }
 

@@ -88,20 +88,19 @@ func (d *doorman) limited(addr netip.Addr) bool {
 }
 
 // enter counts a connection in, or says why not.
-func (d *doorman) enter(addr netip.Addr) (leave func(), err error) {
+func (d *doorman) enter(addr netip.Addr) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.total >= d.limits.Total {
-		return nil, errors.New("too many connections")
+		return errors.New("too many connections")
 	}
 	if r := d.limits.PerSecond; r > 0 && !d.rate.take(r, max(1, r)) {
-		return nil, errors.New("too many connections a second")
+		return errors.New("too many connections a second")
 	}
-	place := neighbourhood(addr)
-	limited := d.limited(addr)
-	if limited {
+	if d.limited(addr) {
+		place := neighbourhood(addr)
 		if d.by[place] >= d.limits.PerAddress {
-			return nil, errors.New("too many connections from your address")
+			return errors.New("too many connections from your address")
 		}
 		if d.by == nil {
 			d.by = map[netip.Prefix]int{}
@@ -109,16 +108,18 @@ func (d *doorman) enter(addr netip.Addr) (leave func(), err error) {
 		d.by[place]++
 	}
 	d.total++
-	return sync.OnceFunc(func() { d.leave(place, limited) }), nil
+	return nil
 }
 
-func (d *doorman) leave(place netip.Prefix, limited bool) {
+// leave undoes enter.
+func (d *doorman) leave(addr netip.Addr) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.total--
-	if !limited {
+	if !d.limited(addr) {
 		return
 	}
+	place := neighbourhood(addr)
 	if d.by[place]--; d.by[place] == 0 {
 		delete(d.by, place)
 	}
@@ -135,42 +136,51 @@ func neighbourhood(addr netip.Addr) netip.Prefix {
 }
 
 // letIn decides about an upgrade request, before anything is allocated for its connection: is it one, may it come (the
-// question), is its origin allowed, is there room. It answers refusals itself. The caller owes a release.
-func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx context.Context) error, o origins) (release func(), ok bool) {
+// question, if there is one), is its origin allowed, is there room. It answers refusals itself. Who is
+// let in owes doorman.leave.
+func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx context.Context) error, o origins) (from netip.Addr, ok bool) {
 	if !s.accepting() {
 		notRunning(w)
-		return nil, false
+		return from, false
 	}
 	if !ws.IsUpgrade(r) {
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		plainError(w, http.StatusUpgradeRequired, "This path speaks WebSocket: connect with ws:// or wss://")
-		return nil, false
+		return from, false
 	}
 	if err := ws.CheckUpgrade(r); err != nil {
 		err.Write(w)
-		return nil, false
+		return from, false
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.options.Timeouts.Hook)
-	defer cancel()
-	if err := question(ctx); err != nil {
+	if err := s.ask(r.Context(), question); err != nil {
 		s.counters.refusedUpgrades.Add(1)
 		err = refusal(err, "handshakeWS", "handshake")
 		plainError(w, statusOf(err, http.StatusUnauthorized), messageOf(err))
-		return nil, false
+		return from, false
 	}
 	if !o.allow(r) {
 		s.refuseOrigin(w, r)
-		return nil, false
+		return from, false
 	}
-	release, err := s.doorman.enter(s.ClientAddr(r))
-	if err != nil {
+	from = s.ClientAddr(r)
+	if err := s.doorman.enter(from); err != nil {
 		s.counters.refusedConns.Add(1)
 		w.Header().Set("Retry-After", "5")
 		plainError(w, http.StatusServiceUnavailable, err.Error())
-		return nil, false
+		return from, false
 	}
-	return release, true
+	return from, true
+}
+
+// ask asks what there is to ask about an upgrade, under the hooks' deadline.
+func (s *Server) ask(ctx context.Context, question func(ctx context.Context) error) error {
+	if question == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeouts.Hook)
+	defer cancel()
+	return question(ctx)
 }
 
 // brokeOff is told of an upgrade that was allowed and has failed. The client is told where it still can be.
@@ -238,14 +248,14 @@ func within(list []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// address is ClientAddr as text, with the port where it is the peer's own.
-func (s *Server) address(r *http.Request) string {
+// forwardedFor is ClientAddr as text where a trusted proxy has forwarded for it, and else empty.
+func (s *Server) forwardedFor(r *http.Request) string {
 	if len(s.options.Proxies) == 0 {
-		return r.RemoteAddr
+		return ""
 	}
 	addr := s.ClientAddr(r)
 	if peer := parseAddress(r.RemoteAddr); !addr.IsValid() || addr == peer {
-		return r.RemoteAddr
+		return ""
 	}
 	return addr.String()
 }

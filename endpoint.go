@@ -182,7 +182,7 @@ func (e *endpoint) count(opened bool, n int64) {
 
 // ServeHTTP upgrades a request to a session: the form, the hooks, the origin, and only then the connection.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	release, ok := e.server.letIn(w, r, func(ctx context.Context) error { return e.server.hooks[onUpgrade].ask(ctx, "", &Event{Request: r}) }, e.origins)
+	addr, ok := e.server.letIn(w, r, e.question(r), e.origins)
 	if !ok {
 		return
 	}
@@ -191,23 +191,34 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		SlowCode: CloseSlow, Compression: e.Compression, Protocols: e.spoken.offered(r),
 	})
 	if err != nil {
-		release()
+		e.server.doorman.leave(addr)
 		e.server.brokeOff(w, r, err)
 		return
 	}
 	s := &Session{
 		server: e.server, endpoint: e, conn: conn, id: newID(),
 		request: r.WithContext(e.server.life.ctx), //nolint:contextcheck // the request's own context ends with the upgrade
-		visitor: visitor{e.server.address(r), neighbourhood(e.server.ClientAddr(r)).String(), r.URL.RawQuery, release},
+	}
+	if forwarded := e.server.forwardedFor(r); forwarded != "" || r.URL.RawQuery != "" {
+		s.visitor = &visitor{forwarded, r.URL.RawQuery}
 	}
 	e.count(false, 1)
-	s.clock.handshake = time.Now().Add(e.HandshakeTimeout)
+	*s.clock.at(handshakeAlarm) = e.server.now() + moment(e.HandshakeTimeout)
 	stays := e.server.keep(conn)
 	conn.Start((*receiver)(s))
 	if !stays {
 		s.shut(CloseGoingAway, "")
 	}
 	s.watch() // the handshake may have come already
+}
+
+// question asks the hooks about an upgrade; nil where there are none.
+func (e *endpoint) question(r *http.Request) func(ctx context.Context) error {
+	h := e.server.hooks[onUpgrade]
+	if len(h) == 0 {
+		return nil
+	}
+	return func(ctx context.Context) error { return h.ask(ctx, "", &Event{Request: r}) }
 }
 
 // subprotocols are those that an endpoint agrees on, the preferred one first. nil is whatever is offered first.

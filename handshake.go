@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/skeinrt/skein/auth"
@@ -13,13 +14,13 @@ import (
 // handshake serves #handshake: verify the token, ask the hooks, open, answer, tell. A second one changes nothing but
 // the authentication.
 func (s *Session) handshake(p *wire.Packet) {
-	s.disarm(&s.clock.handshake)
+	s.disarm(handshakeAlarm)
 	if p.CID == nil {
 		s.shut(CloseRefused, "")
 		return
 	}
 	again := s.open.Load()
-	ctx, cancel := context.WithTimeout(s.Context(), s.server.options.Timeouts.Hook)
+	ctx, cancel := s.hookContext(shown(p.Token) || s.server.asksAt(onHandshake, onAuthenticate, onConnect, onAuthChange))
 	defer cancel()
 	token, soft := s.verify(ctx, p.Token)
 	if !again {
@@ -41,6 +42,19 @@ func (s *Session) handshake(p *wire.Packet) {
 	}
 	s.tellRefused(ctx, soft)
 	s.admit(ctx, p.CID, token, soft, again)
+}
+
+// hookContext is a context with the hooks' deadline where something is to be asked, and else the server's.
+func (s *Session) hookContext(asked bool) (context.Context, context.CancelFunc) {
+	if !asked {
+		return s.server.life.ctx, func() {}
+	}
+	return context.WithTimeout(s.Context(), s.server.options.Timeouts.Hook)
+}
+
+// asksAt reports whether there is a hook at one of the points.
+func (s *Server) asksAt(points ...point) bool {
+	return slices.ContainsFunc(points, func(p point) bool { return len(s.hooks[p]) > 0 })
 }
 
 // admit opens the session and answers its handshake.
@@ -97,8 +111,7 @@ func (s *Session) refuse(cid wire.Number, err error) {
 
 // verify checks a token as it came in a packet. nil, null and "" are no token.
 func (s *Session) verify(ctx context.Context, raw json.RawMessage) (*Token, error) {
-	switch string(raw) {
-	case "", "null", `""`, "false", "0":
+	if !shown(raw) {
 		return nil, nil //nolint:nilnil // no token and no error: the client has none
 	}
 	var signed string
@@ -106,6 +119,16 @@ func (s *Session) verify(ctx context.Context, raw json.RawMessage) (*Token, erro
 		return nil, &Error{Name: NameAuthToken, Message: "Invalid token format - Token must be a string", BadToken: true}
 	}
 	return s.verifySigned(ctx, signed)
+}
+
+// shown reports whether there is anything that could be a token.
+func shown(raw json.RawMessage) bool {
+	switch string(raw) {
+	case "", "null", `""`, "false", "0":
+		return false
+	default:
+		return true
+	}
 }
 
 func (s *Session) verifySigned(ctx context.Context, signed string) (*Token, error) {
@@ -150,7 +173,7 @@ func (s *Session) authenticate(p *wire.Packet) {
 		s.shut(CloseRefused, "")
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.Context(), s.server.options.Timeouts.Hook)
+	ctx, cancel := s.hookContext(true)
 	defer cancel()
 	token, err := s.verify(ctx, p.Token)
 	if err == nil && token == nil {

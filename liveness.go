@@ -10,23 +10,79 @@ import (
 
 // clock is what a session waits for. Its connection has one timer, which is set to the earliest of these.
 type clock struct {
-	mu        sync.Mutex // taken before the outbox's and the connection's
-	handshake time.Time
-	ping      time.Time
-	flush     time.Time // the next batch
-	unbatch   time.Time // the end of batching
-	doubt     time.Time // until then a min-bin client may be one up to 14: see patience
+	mu   sync.Mutex // taken before the outbox's and the connection's
+	main [2]moment
+	rare *[alarms - 2]moment // nil as a rule
 }
+
+// moment is a time since the server's start; 0 is never.
+type moment time.Duration
+
+// alarm is one of the times of a clock.
+type alarm int
+
+const (
+	handshakeAlarm alarm = iota // the handshake must have come
+	pingAlarm
+	flushAlarm   // the next batch
+	unbatchAlarm // the end of batching
+	doubtAlarm   // until then a min-bin client may be one up to 14: see patience. Nothing happens at its end.
+	alarms
+)
+
+func (c *clock) at(a alarm) *moment {
+	if int(a) < len(c.main) {
+		return &c.main[a]
+	}
+	if c.rare == nil {
+		c.rare = new([alarms - 2]moment)
+	}
+	return &c.rare[int(a)-len(c.main)]
+}
+
+// earliest is when the next thing happens, or never.
+func (c *clock) earliest() moment {
+	next := c.main[handshakeAlarm]
+	sooner := func(m moment) {
+		if m != 0 && (next == 0 || m < next) {
+			next = m
+		}
+	}
+	sooner(c.main[pingAlarm])
+	if c.rare != nil {
+		sooner(*c.at(flushAlarm))
+		sooner(*c.at(unbatchAlarm))
+	}
+	return next
+}
+
+// due reports whether a time has come, and sets it to the next one: now plus interval, or never.
+func (c *clock) due(a alarm, now moment, interval time.Duration) bool {
+	if int(a) >= len(c.main) && c.rare == nil {
+		return false
+	}
+	m := c.at(a)
+	if *m == 0 || now < *m {
+		return false
+	}
+	*m = 0
+	if interval > 0 {
+		*m = now + moment(interval)
+	}
+	return true
+}
+
+func (s *Server) now() moment { return moment(time.Since(s.life.began)) }
 
 // patience is how long a min-bin client may take to answer protocol 1's ping before it is sent protocol 2's. Clients up
 // to 14 with that codec break on protocol 2's, and may be far away or busy; later ones need none before the ping time-out.
 func (e *endpoint) patience() time.Duration { return e.Ping.Timeout / 2 }
 
 // arm sets one of the clock's times and the connection's timer.
-func (s *Session) arm(t *time.Time, at time.Time) {
+func (s *Session) arm(a alarm, d time.Duration) {
 	s.clock.mu.Lock()
 	defer s.clock.mu.Unlock()
-	*t = at
+	*s.clock.at(a) = s.server.now() + moment(d)
 	s.reschedule()
 }
 
@@ -37,33 +93,21 @@ func (s *Session) watch() {
 	s.reschedule()
 }
 
-func (s *Session) disarm(t *time.Time) { s.arm(t, time.Time{}) }
+func (s *Session) disarm(a alarm) {
+	s.clock.mu.Lock()
+	defer s.clock.mu.Unlock()
+	*s.clock.at(a) = 0
+	s.reschedule()
+}
 
 // reschedule sets the connection's timer to the earliest time, under the clock's lock.
 func (s *Session) reschedule() {
-	var next time.Time
-	for _, t := range []time.Time{s.clock.handshake, s.clock.ping, s.clock.flush, s.clock.unbatch} {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
-	}
-	if next.IsZero() {
+	next := s.clock.earliest()
+	if next == 0 {
 		s.conn.Schedule(-1)
 		return
 	}
-	s.conn.Schedule(max(0, time.Until(next)))
-}
-
-// due reports whether a time has come, and sets it to the next one: now plus interval, or never.
-func due(t *time.Time, now time.Time, interval time.Duration) bool {
-	if t.IsZero() || now.Before(*t) {
-		return false
-	}
-	*t = time.Time{}
-	if interval > 0 {
-		*t = now.Add(interval)
-	}
-	return true
+	s.conn.Schedule(time.Duration(max(0, next-s.server.now())))
 }
 
 // tick runs on the timer wheel's goroutine: it sends and closes, and waits for nothing.
@@ -71,15 +115,15 @@ func (s *Session) tick() {
 	if s.closed.Load() {
 		return
 	}
-	now := time.Now()
+	now := s.server.now()
 	s.clock.mu.Lock()
-	late := due(&s.clock.handshake, now, 0)
-	ping := due(&s.clock.ping, now, s.endpoint.Ping.Interval)
-	doubtful := now.Before(s.clock.doubt)
-	stop := due(&s.clock.unbatch, now, 0)
-	flush := due(&s.clock.flush, now, s.endpoint.Batch.Interval) || stop
+	late := s.clock.due(handshakeAlarm, now, 0)
+	ping := s.clock.due(pingAlarm, now, s.endpoint.Ping.Interval)
+	doubtful := s.clock.rare != nil && now < *s.clock.at(doubtAlarm)
+	stop := s.clock.due(unbatchAlarm, now, 0)
+	flush := s.clock.due(flushAlarm, now, s.endpoint.Batch.Interval) || stop
 	if stop {
-		s.clock.flush = time.Time{}
+		*s.clock.at(flushAlarm) = 0
 	}
 	s.reschedule()
 	s.clock.mu.Unlock()
@@ -88,7 +132,7 @@ func (s *Session) tick() {
 		return
 	}
 	if flush {
-		s.out.flush(s, stop)
+		s.out.Load().flush(s, stop)
 	}
 	if ping {
 		s.ping(doubtful)
@@ -102,16 +146,15 @@ func (s *Session) startPings() {
 	}
 	p := s.endpoint.Protocol
 	s.protocol.Store(uint32(p))
-	now := time.Now()
 	if p == Detect {
 		s.sendPing(V1)
 		if s.codec.wire == wire.MinBin {
-			s.arm(&s.clock.doubt, now.Add(s.endpoint.patience()))
+			s.arm(doubtAlarm, s.endpoint.patience())
 		} else {
 			s.sendPing(V2)
 		}
 	}
-	s.arm(&s.clock.ping, now.Add(s.endpoint.Ping.Interval))
+	s.arm(pingAlarm, s.endpoint.Ping.Interval)
 }
 
 // ping closes a silent client, or sends the next ping: both kinds until the client has shown which one it answers.
@@ -124,7 +167,7 @@ func (s *Session) ping(doubtful bool) {
 		return
 	}
 	if left < s.endpoint.Ping.Interval {
-		s.arm(&s.clock.ping, time.Now().Add(left))
+		s.arm(pingAlarm, left)
 	}
 	p := Protocol(s.protocol.Load()) //nolint:gosec // it was one
 	if p != V2 {

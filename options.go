@@ -42,9 +42,8 @@ type Options struct {
 	Rates Rates
 	// Timeouts bound the phases of the server's life and the slow hooks.
 	Timeouts Timeouts
-	// Driver is how connections wait for input: "park", a goroutine for each, which works everywhere, or "epoll", a few loops
-	// for all TCP connections without TLS, on Linux alone; it takes a fraction of the memory, and must not run in a
-	// testing/synctest bubble. "" is park.
+	// Driver is how connections wait for input: "epoll", a few loops for all TCP connections without TLS, on Linux alone, or
+	// "park", a goroutine for each, which works everywhere and takes four times the memory. "" is epoll where there is it.
 	Driver string
 	// TLS makes Run serve TLS.
 	TLS *tls.Config

@@ -3,7 +3,6 @@ package skein
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/skeinrt/skein/internal/ws"
 )
@@ -16,12 +15,15 @@ type outbox struct {
 	size    int
 }
 
-func (o *outbox) collecting() bool { return o.on.Load() }
+func (s *Session) collecting() bool {
+	o := s.out.Load()
+	return o != nil && o.on.Load()
+}
 
 // batched keeps a packet for the next array and reports whether it did; it does not when batching has just ended. An array
 // that would fill half of the connection's own queue leaves at once, so that what is collected is bounded with it.
 func (s *Session) batched(packet []byte) bool {
-	o := &s.out
+	o := s.out.Load()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.on.Load() {
@@ -39,7 +41,7 @@ func (s *Session) batched(packet []byte) bool {
 func (s *Session) batchHandshake(b Batch) {
 	if b.Duration > 0 {
 		s.StartBatching()
-		s.arm(&s.clock.unbatch, time.Now().Add(b.Duration))
+		s.arm(unbatchAlarm, b.Duration)
 	}
 }
 
@@ -72,13 +74,21 @@ func (o *outbox) release(s *Session) {
 // StartBatching collects what is sent to the client and sends it as one array at each Batch.Interval, until
 // StopBatching. It costs latency and saves frames.
 func (s *Session) StartBatching() {
-	if s.Open() && s.out.on.CompareAndSwap(false, true) {
-		s.arm(&s.clock.flush, time.Now().Add(s.endpoint.Batch.Interval))
+	if !s.Open() {
+		return
+	}
+	if s.out.Load() == nil {
+		s.out.CompareAndSwap(nil, new(outbox))
+	}
+	if s.out.Load().on.CompareAndSwap(false, true) {
+		s.arm(flushAlarm, s.endpoint.Batch.Interval)
 	}
 }
 
 // StopBatching sends what has been collected, and everything at once from then on.
 func (s *Session) StopBatching() {
-	s.disarm(&s.clock.flush)
-	s.out.flush(s, true)
+	s.disarm(flushAlarm)
+	if o := s.out.Load(); o != nil {
+		o.flush(s, true)
+	}
 }

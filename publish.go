@@ -26,7 +26,7 @@ func (s *Session) publish(p *wire.Packet) {
 		return
 	}
 	e := Event{Session: s, Channel: p.Channel, Data: p.Payload, Source: SourceClient, Expired: expired}
-	if err := s.server.publish(s.Context(), &e); err != nil {
+	if err := s.server.publish(s.contextFor(s.server.asksAt(onPublish)), &e); err != nil {
 		s.fail(p.CID, refusal(err, "publishIn", "inbound"))
 		return
 	}
@@ -52,7 +52,10 @@ func (s *Server) publish(ctx context.Context, e *Event) error {
 		e.Data = append(json.RawMessage(nil), e.Data...)
 	}
 	if h := s.hooks[onPublish]; len(h) > 0 {
-		if err := s.askPublish(ctx, h, e); err != nil {
+		asked := *e // only what hooks may keep is allocated
+		err := s.askPublish(ctx, h, &asked)
+		*e = asked
+		if err != nil {
 			s.counters.refused.Add(1)
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -156,7 +157,7 @@ func (h *Host) addRaw(path string, o []RawOptions, start func(c *RawConn) ws.Han
 func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := e.host.server
 	var token *Token
-	release, ok := s.letIn(w, r, func(ctx context.Context) (err error) {
+	addr, ok := s.letIn(w, r, func(ctx context.Context) (err error) {
 		token, err = e.authorize(ctx, r)
 		return err
 	}, e.origins)
@@ -168,13 +169,13 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		SlowCode: CloseSlow, Compression: e.Compression, Protocols: e.spoken.offered(r),
 	})
 	if err != nil {
-		release()
+		s.doorman.leave(addr)
 		s.brokeOff(w, r, err)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.WithValue(s.life.ctx, tokenKey{}, token))
 	c := &RawConn{
-		server: s, host: e.host, conn: conn, ctx: ctx, cancel: cancel, token: token, release: release,
+		server: s, host: e.host, conn: conn, ctx: ctx, cancel: cancel, token: token, from: addr,
 		request: r.WithContext(ctx), //nolint:contextcheck // the request's own context ends with the upgrade
 	}
 	stays := s.keep(conn)
@@ -197,7 +198,7 @@ type RawConn struct {
 	ctx     context.Context //nolint:containedctx // the connection's own lifetime
 	cancel  context.CancelCauseFunc
 	token   *Token
-	release func()
+	from    netip.Addr
 	queue   chan RawMessage // of HandleWS: closed at the end
 	grace   atomic.Pointer[time.Timer]
 	end     atomic.Pointer[ws.CloseError] // set before the queue is closed
@@ -246,7 +247,9 @@ func (c *RawConn) Context() context.Context { return c.ctx }
 func (c *RawConn) Request() *http.Request { return c.request }
 
 // RemoteAddr is the client's address, behind trusted proxies the forwarded one.
-func (c *RawConn) RemoteAddr() string { return c.server.address(c.request) }
+func (c *RawConn) RemoteAddr() string {
+	return or(c.server.forwardedFor(c.request), c.request.RemoteAddr)
+}
 
 // Token is what RawOptions.Authorize has returned.
 func (c *RawConn) Token() *Token { return c.token }
@@ -311,7 +314,7 @@ func (c *RawConn) finish(e ws.CloseError) {
 		old.Stop()
 	}
 	c.server.drop(c.conn)
-	c.release()
+	c.server.doorman.leave(c.from)
 }
 
 // over ends the context with what has ended the connection.

@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,46 +24,46 @@ type Session struct {
 	endpoint *endpoint
 	conn     *ws.Conn
 	id       string
-	visitor  visitor
+	visitor  *visitor // nil as a rule
 
 	// Of the executor.
 	codec    *codec        // set before the session opens, then only read
 	request  *http.Request // until the handshake is over
-	rate     bucket
-	farewell *closing // what a legacy client said in #disconnect
+	rate     *bucket       // nil until something is taken from it
+	farewell *closing      // what a legacy client said in #disconnect
 	finished bool
 
 	open     atomic.Bool                // the handshake is complete
 	closed   atomic.Bool                // nothing more is handled
+	slow     atomic.Bool                // the last call has not been answered at once
 	protocol atomic.Uint32              // a Protocol; Detect until the client has answered a ping
 	clock    clock                      // of the timer wheel, armed by the executor
-	out      outbox                     // own lock
+	out      atomic.Pointer[outbox]     // nil until the session batches
 	grace    atomic.Pointer[time.Timer] // runs from the connection's end while the executor is busy
-	slow     atomic.Bool                // the last call has not been answered at once
 
 	mu    sync.Mutex // guards state; taken before a connection's lock, never around a hook or the engine
 	state state
 }
 
-// state is what other goroutines may ask for and change.
+// state is what other goroutines may ask for and change. What an idle session does not need is made when it is.
 type state struct {
 	token    *Token
-	channels map[string]bool // true: held; false: the engine is still joining
-	calls    map[uint64]chan<- answer
-	lastCall uint64
+	channels memberships
+	calls    *calls
 	values   map[any]any
-	ctx      context.Context //nolint:containedctx // the session's own lifetime, made when first asked for
-	cancel   context.CancelCauseFunc
-	running  int // procedures
-	waiting  chan struct{}
+	scope    *scope
 }
 
-// visitor is what is kept of the upgrade request.
+// scope is the session's own lifetime, made when it is first asked for.
+type scope struct {
+	ctx    context.Context //nolint:containedctx // see above
+	cancel context.CancelCauseFunc
+}
+
+// visitor is what is kept of an upgrade request that was out of the ordinary.
 type visitor struct {
-	address string
-	place   string // of the address, for rates
+	address string // that a trusted proxy has forwarded for, or empty
 	query   string
-	release func()
 }
 
 type closing struct {
@@ -91,7 +90,7 @@ func (s *Session) giveUpContext() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.context()
-	s.state.cancel(errClosed)
+	s.state.scope.cancel(errClosed)
 }
 
 // endGrace is how long what a client has sent before it went may be handled as if it were still there.
@@ -107,10 +106,18 @@ func (s *Session) ID() string { return s.id }
 func (s *Session) Endpoint() string { return s.endpoint.Path }
 
 // RemoteAddr is the client's address, behind trusted proxies the forwarded one.
-func (s *Session) RemoteAddr() string { return s.visitor.address }
+func (s *Session) RemoteAddr() string {
+	if s.visitor != nil && s.visitor.address != "" {
+		return s.visitor.address
+	}
+	return s.conn.RemoteAddr().String()
+}
 
 // Query returns the parameters of the upgrade request.
 func (s *Session) Query() url.Values {
+	if s.visitor == nil {
+		return url.Values{}
+	}
 	q, _ := url.ParseQuery(s.visitor.query) // what can be read of it, as net/http does
 	return q
 }
@@ -127,13 +134,22 @@ func (s *Session) Context() context.Context {
 
 // context is Context under the lock.
 func (s *Session) context() context.Context {
-	if s.state.ctx == nil {
-		s.state.ctx, s.state.cancel = context.WithCancelCause(s.background()) //nolint:fatcontext // made once
+	if s.state.scope == nil {
+		ctx, cancel := context.WithCancelCause(s.background())
+		s.state.scope = &scope{ctx, cancel}
 	}
 	if s.closed.Load() {
-		s.state.cancel(errClosed)
+		s.state.scope.cancel(errClosed)
 	}
-	return s.state.ctx
+	return s.state.scope.ctx
+}
+
+// contextFor is Context where something is to be asked, and else the server's, which costs nothing.
+func (s *Session) contextFor(asked bool) context.Context {
+	if asked {
+		return s.Context()
+	}
+	return s.server.life.ctx
 }
 
 type sessionKey struct{}
@@ -155,7 +171,7 @@ func (s *Session) Token() *Token {
 func (s *Session) Channels() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Sorted(maps.Keys(s.state.channels))
+	return s.state.channels.names()
 }
 
 // Set keeps a value with the session, for plugins. Keys are of a type of the plugin's own, as in a context.
@@ -211,8 +227,8 @@ func (s *Session) Terminate() {
 
 // shut closes the connection; nothing that comes or is delivered after it is handled.
 func (s *Session) shut(code int, reason string) {
-	if s.out.collecting() {
-		s.out.flush(s, true)
+	if o := s.out.Load(); o != nil {
+		o.flush(s, true)
 	}
 	s.closed.Store(true)
 	s.conn.Close(code, reason)
@@ -228,8 +244,11 @@ func (s *Session) finish(e ws.CloseError) {
 	opened := s.open.Load()
 	s.server.forget(s, opened)
 	s.mu.Lock()
-	calls, cancel := s.state.calls, s.state.cancel
-	s.state.calls = nil
+	var calls map[uint64]chan<- answer
+	if c := s.state.calls; c != nil {
+		calls, c.open = c.open, nil
+	}
+	scope := s.state.scope
 	s.mu.Unlock()
 	if grace := s.grace.Load(); grace != nil {
 		grace.Stop()
@@ -244,15 +263,18 @@ func (s *Session) finish(e ws.CloseError) {
 	for _, call := range calls {
 		call <- answer{err: badConnection(end)}
 	}
-	if cancel != nil {
-		cancel(errClosed)
+	if scope != nil {
+		scope.cancel(errClosed)
 	}
 	if h := s.server.hooks[onDisconnect]; len(h) > 0 {
 		h.tell(s.background(), "", &Event{Session: s, Code: end.code, Reason: end.reason, Opened: opened})
 	}
 	s.leaveAll()
-	s.visitor.release()
+	s.server.doorman.leave(s.addr())
 }
+
+// addr is RemoteAddr without the port.
+func (s *Session) addr() netip.Addr { return parseAddress(s.RemoteAddr()) }
 
 // background is a context for what outlives the session by a moment.
 func (s *Session) background() context.Context {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/skeinrt/skein/internal/ws"
 )
@@ -167,14 +169,56 @@ func TestBucketsFillWithTime(t *testing.T) {
 
 func TestTimesComeOnceOrAtAnInterval(t *testing.T) {
 	t.Parallel()
-	now := time.Now()
-	var never time.Time
-	once, again := now, now.Add(-time.Second)
-	if due(&never, now, time.Second) || !due(&once, now, 0) || !once.IsZero() {
-		t.Errorf("got %v, want once, and then never", once)
+	const now = moment(time.Minute)
+	var c clock
+	if c.due(pingAlarm, now, time.Second) || c.due(flushAlarm, now, time.Second) || c.earliest() != 0 || c.rare != nil {
+		t.Error("something is due, want nothing")
 	}
-	if !due(&again, now, time.Second) || !again.Equal(now.Add(time.Second)) || due(&again, now, time.Second) {
-		t.Errorf("got %v, want the next a second later", again)
+	*c.at(handshakeAlarm), *c.at(pingAlarm), *c.at(unbatchAlarm) = now, now-1, now+1
+	if got := c.earliest(); got != now-1 {
+		t.Errorf("the earliest: got %v, want that of the ping", got)
+	}
+	if !c.due(handshakeAlarm, now, 0) || c.due(handshakeAlarm, now, 0) {
+		t.Error("the handshake: want once, and then never")
+	}
+	if !c.due(pingAlarm, now, time.Second) || c.due(pingAlarm, now, time.Second) || *c.at(pingAlarm) != now+moment(time.Second) {
+		t.Errorf("got %v, want the next a second later", *c.at(pingAlarm))
+	}
+	if got := c.earliest(); got != now+1 {
+		t.Errorf("the earliest: got %v, want the end of batching", got)
+	}
+}
+
+// What an idle session costs is what a machine can hold.
+func TestIdleSessionsAreSmall(t *testing.T) {
+	t.Parallel()
+	if got := unsafe.Sizeof(Session{}); got > 224 {
+		t.Errorf("a session has %d octets, want at most 224", got)
+	}
+	if got := unsafe.Sizeof(membership{}); got > 24 {
+		t.Errorf("a subscription has %d octets, want at most 24", got)
+	}
+}
+
+func TestMembershipsAreASetOfAnySize(t *testing.T) {
+	t.Parallel()
+	var m memberships
+	for i := range 3 * indexAbove {
+		m.add(strconv.Itoa(i))
+	}
+	for i := range 3 * indexAbove {
+		name := strconv.Itoa(i * 7 % (3 * indexAbove))
+		at := m.find(name)
+		if at < 0 || m.list[at].channel != name || m.find("x") >= 0 {
+			t.Fatalf("%s: got place %d", name, at)
+		}
+		m.remove(at)
+		if m.find(name) >= 0 || len(m.list) != 3*indexAbove-1-i || len(m.names()) != len(m.list) {
+			t.Fatalf("%s: still there, or others are not: %v", name, m.names())
+		}
+	}
+	if m.list != nil || m.index != nil {
+		t.Errorf("got %+v, want nothing to be kept", m)
 	}
 }
 
@@ -251,7 +295,7 @@ func TestOriginsHaveAHostAndAPort(t *testing.T) {
 func TestDoormanCountsNeighbours(t *testing.T) {
 	t.Parallel()
 	d := doorman{limits: ConnLimits{Total: 6, PerAddress: 2}}
-	var leave []func()
+	var entered []netip.Addr
 	for _, step := range []struct{ addr, want string }{
 		{"203.0.113.7", ""},
 		{"203.0.113.7", ""},
@@ -263,28 +307,28 @@ func TestDoormanCountsNeighbours(t *testing.T) {
 		{"127.0.0.1", ""},
 		{"127.0.0.1", "too many connections"},
 	} {
-		fn, err := d.enter(netip.MustParseAddr(step.addr))
+		addr := netip.MustParseAddr(step.addr)
+		err := d.enter(addr)
 		if got := fmt.Sprint(err); got != step.want && (err != nil || step.want != "") {
 			t.Errorf("%s: got %v, want %q", step.addr, err, step.want)
 		}
-		if fn != nil {
-			leave = append(leave, fn)
+		if err == nil {
+			entered = append(entered, addr)
 		}
 	}
-	for _, fn := range leave {
-		fn()
-		fn() // counts once
+	for _, addr := range entered {
+		d.leave(addr)
 	}
 	if d.count() != 0 || len(d.by) != 0 {
 		t.Errorf("got %d connections of %d addresses, want none", d.count(), len(d.by))
 	}
 	open := doorman{limits: ConnLimits{Total: 1000, PerAddress: -1}}
 	for range 500 {
-		if _, err := open.enter(netip.MustParseAddr("203.0.113.7")); err != nil {
+		if err := open.enter(netip.MustParseAddr("203.0.113.7")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := open.enter(netip.Addr{}); err != nil {
+	if err := open.enter(netip.Addr{}); err != nil {
 		t.Errorf("a connection without an address: %v", err)
 	}
 }
@@ -295,7 +339,7 @@ func TestDoormanKnowsHowManyASecond(t *testing.T) {
 		d := doorman{limits: ConnLimits{Total: 1000, PerSecond: 2}}
 		entered := func() (n int) {
 			for range 5 {
-				if _, err := d.enter(netip.Addr{}); err == nil {
+				if err := d.enter(netip.Addr{}); err == nil {
 					n++
 				} else if err.Error() != "too many connections a second" {
 					t.Errorf("got %v", err)
@@ -344,7 +388,7 @@ func TestAddressesBehindProxies(t *testing.T) {
 		if test.forwarded != "" {
 			r.Header.Set("X-Forwarded-For", test.forwarded)
 		}
-		if got := s.address(r); got != test.want {
+		if got := or(s.forwardedFor(r), r.RemoteAddr); got != test.want {
 			t.Errorf("peer %s, forwarded for %q: got %s, want %s", test.peer, test.forwarded, got, test.want)
 		}
 	}

@@ -39,7 +39,7 @@ func (s *Session) join(p *wire.Packet) error {
 	if n := s.endpoint.Limits.ChannelName; len(p.Channel) > n {
 		return invalidAction(fmt.Sprintf("Subscribe channel name is longer than %d bytes", n))
 	}
-	ctx := s.Context()
+	ctx := s.contextFor(s.server.asksAt(onSubscribe, onSubscribed))
 	if h := s.server.hooks[onSubscribe]; len(h) > 0 {
 		e := &Event{Session: s, Channel: p.Channel, Data: p.Payload, Expired: expired}
 		if err := h.ask(ctx, p.Channel, e); err != nil {
@@ -64,7 +64,7 @@ func (s *Session) checkChannelLimit(channel string) error {
 	limit := s.endpoint.Limits.Channels
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if limit == 0 || len(s.state.channels) < limit {
+	if limit == 0 || len(s.state.channels.list) < limit {
 		return nil
 	}
 	return brokerError(fmt.Sprintf("Failed to subscribe socket to the %s channel - InvalidActionError: "+
@@ -73,30 +73,17 @@ func (s *Session) checkChannelLimit(channel string) error {
 
 // enter puts the session into the channel and reports whether it was not there yet.
 func (s *Session) enter(ctx context.Context, channel string) (added bool, err error) {
-	s.mu.Lock()
-	if _, there := s.state.channels[channel]; there {
-		s.mu.Unlock()
+	if !s.note(channel) {
 		return false, nil
 	}
-	if s.state.channels == nil {
-		s.state.channels = map[string]bool{}
-	}
-	s.state.channels[channel] = false
-	s.mu.Unlock()
-	s.server.hub.Join(channel, s)
-	if err := s.server.gates.hold(ctx, channel); err != nil {
-		s.drop(channel)
+	name := s.server.hub.Join(channel, s)
+	if err := s.server.gates.hold(ctx, name); err != nil {
 		s.server.hub.Leave(channel, s)
+		s.drop(channel)
 		s.warn("the engine has not joined a channel", slog.Any("error", err))
 		return false, brokerError(fmt.Sprintf("Failed to subscribe socket to the %s channel - %v", channel, err))
 	}
-	s.mu.Lock()
-	_, still := s.state.channels[channel]
-	if still {
-		s.state.channels[channel] = true
-	}
-	s.mu.Unlock()
-	if !still {
+	if !s.confirm(name) {
 		s.server.part(channel, s)
 		return false, brokerError(fmt.Sprintf("Failed to subscribe socket to the %s channel - Socket %s was kicked out of it", channel, s.id))
 	}
@@ -107,21 +94,50 @@ func (s *Session) enter(ctx context.Context, channel string) (added bool, err er
 func (s *Session) drop(channel string) (there, held bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held, there = s.state.channels[channel]
-	delete(s.state.channels, channel)
-	return there, held
+	list := &s.state.channels
+	i := list.find(channel)
+	if i < 0 {
+		return false, false
+	}
+	held = list.list[i].held
+	list.remove(i)
+	return true, held
+}
+
+// note adds the channel to the session's own list, and reports whether it was not there.
+func (s *Session) note(channel string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.channels.find(channel) >= 0 {
+		return false
+	}
+	s.state.channels.add(channel)
+	return true
+}
+
+// confirm marks the channel as held, and reports whether it still is in the session's own list. name is the hub's copy of
+// its name, which all sessions share.
+func (s *Session) confirm(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.state.channels.find(name)
+	if i >= 0 {
+		s.state.channels.list[i] = membership{name, true}
+	}
+	return i >= 0
 }
 
 // leave takes the session out of the channel and reports whether it was in it. Nothing more is delivered from there.
+// Leaving goes the other way round as joining: who joins again meanwhile finds the session in its own list as long as
+// the hub can still lose it.
 func (s *Session) leave(channel string) bool {
+	s.server.hub.Leave(channel, s)
 	there, held := s.drop(channel)
 	if !there {
 		return false
 	}
-	if held {
-		s.server.part(channel, s)
-	} else {
-		s.server.hub.Leave(channel, s) // who is joining has the gate to release
+	if held { // else who is joining has the gate to release
+		s.server.gates.release(channel)
 	}
 	if h := s.server.hooks[onUnsubscribe]; len(h) > 0 {
 		h.tell(s.background(), channel, &Event{Session: s, Channel: channel})

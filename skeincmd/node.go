@@ -79,7 +79,7 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 		Rates: skein.Rates{
 			User: c.Limits.MaxUserRate, Address: c.Limits.MaxAddressRate, UserClaim: c.Limits.UserClaim,
 		},
-		Driver:   c.Parts.Driver,
+		Driver:   c.Parts.driver(),
 		Timeouts: skein.Timeouts{Stop: c.Listen.StopTimeout},
 		TLS:      certificate, Proxies: proxies, Logger: log,
 	}

@@ -91,6 +91,9 @@ func listen(ctx context.Context, key, addr string) (net.Listener, error) {
 func (n *node) serve(ctx context.Context, l net.Listener) error {
 	served := make(chan error, 1)
 	go func() { served <- n.Serve(l) }()
+	tidying, rest := context.WithCancel(ctx)
+	defer rest()
+	go tidy(tidying, func() int { return n.Stats().Conns })
 	select {
 	case err := <-served:
 		return errors.Join(err, n.stop(ctx))

@@ -90,8 +90,16 @@ type operatorSettings struct {
 
 // partSettings choose drivers.
 type partSettings struct {
-	Driver string `default:"park" enum:"park,epoll" placeholder:"NAME" help:"How connections wait for input: park, a goroutine for each, or epoll, a few loops for all TCP connections without TLS, on Linux."`
+	Driver string `default:"auto" enum:"auto,epoll,park" placeholder:"NAME" help:"How connections wait for input: epoll, a few loops for all TCP connections without TLS, on Linux; park, a goroutine for each; auto is epoll where there is it."`
 	Engine string `default:"memory" placeholder:"NAME" help:"What carries messages between nodes: memory (a node alone), or an engine that a plugin provides."`
+}
+
+// driver is the option's value: empty for the default.
+func (p *partSettings) driver() string {
+	if p.Driver == "auto" {
+		return ""
+	}
+	return p.Driver
 }
 
 // listSettings are those that only the file can hold.

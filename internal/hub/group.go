@@ -13,28 +13,29 @@ const indexAbove = 32
 // who finds it empty has found it just when it was removed, and looks again.
 type group[S comparable] struct {
 	mu      sync.RWMutex
+	name    string
 	members []S
 	index   map[S]int // place in members; nil up to indexAbove
 	inline  [1]S      // what members begins as, to save an allocation
 }
 
-func newGroup[S comparable](s S) *group[S] {
-	g := &group[S]{inline: [1]S{s}}
+func newGroup[S comparable](name string, s S) *group[S] {
+	g := &group[S]{name: name, inline: [1]S{s}}
 	g.members = g.inline[:]
 	return g
 }
 
-func (g *group[S]) join(s S) (added, alive bool) {
+// join reports false for a group that is just being removed.
+func (g *group[S]) join(s S) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.members) == 0 {
-		return false, false
+		return false
 	}
-	if g.place(s) >= 0 {
-		return false, true
+	if g.place(s) < 0 {
+		g.add(s)
 	}
-	g.add(s)
-	return true, true
+	return true
 }
 
 // place returns where s stands in members, or -1.

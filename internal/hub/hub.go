@@ -53,45 +53,39 @@ func New[S comparable](shards int) *Hub[S] {
 
 const maxShards = 1 << 12
 
-// Join puts s into the channel. added reports whether it was not there yet,
-// first whether the channel had nobody until then.
-func (h *Hub[S]) Join(channel string, s S) (added, first bool) {
+// Join puts s into the channel, where it may be already. It returns the hub's
+// own copy of the name, for the session to keep instead of another one.
+func (h *Hub[S]) Join(channel string, s S) (name string) {
 	sh := h.shard(channel)
 	for {
 		g := sh.find(channel)
 		if g == nil {
 			if sh.open(channel, s) {
-				return true, true
+				return channel
 			}
 			continue
 		}
-		if added, alive := g.join(s); alive {
-			return added, false
+		if g.join(s) {
+			return g.name
 		}
 	}
 }
 
-// Leave takes s out of the channel. removed reports whether it was there, last
-// whether it was the only one. When Leave has returned, no Each visits s for
-// this channel, not even one that began earlier.
-func (h *Hub[S]) Leave(channel string, s S) (removed, last bool) {
+// Leave takes s out of the channel, where it need not be. When Leave has
+// returned, no Each visits s for this channel, not even one that began earlier.
+func (h *Hub[S]) Leave(channel string, s S) {
 	sh := h.shard(channel)
 	g := sh.find(channel)
 	if g == nil {
-		return false, false
+		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.remove(s) {
-		return false, false
+	if g.remove(s) && len(g.members) == 0 {
+		// Whoever has found the group before this waits for its lock, sees
+		// that it is empty and looks again, by when it has gone.
+		sh.close(channel)
 	}
-	if len(g.members) > 0 {
-		return true, false
-	}
-	// Whoever has found the group before this waits for its lock, sees that it
-	// is empty and looks again, by when it has gone.
-	sh.close(channel)
-	return true, true
 }
 
 // Each calls fn for each session in the channel, in no particular order, and
@@ -169,7 +163,7 @@ func (sh *shard[S]) open(channel string, s S) bool {
 	if sh.channels[channel] != nil {
 		return false
 	}
-	sh.channels[channel] = newGroup(s)
+	sh.channels[channel] = newGroup(channel, s)
 	return true
 }
 

@@ -8,9 +8,17 @@ import (
 // What a packet's frame costs beside its names and payload, at most.
 const overhead = 64
 
+// room makes a buffer for a packet with parts of n bytes, unless the caller has brought one.
+func room(dst []byte, n int) []byte {
+	if cap(dst) > len(dst) {
+		return dst
+	}
+	return slices.Grow(dst, n+overhead)
+}
+
 // AppendEvent appends an event: a call with a cid, a transmit without (0). Data is valid JSON text; nil: undefined.
 func (c Codec) AppendEvent(dst []byte, event string, data []byte, cid uint64) []byte {
-	dst = slices.Grow(dst, len(event)+len(data)+overhead)
+	dst = room(dst, len(event)+len(data))
 	if c == MinBin {
 		return packEvent(dst, event, data, cid)
 	}
@@ -27,7 +35,7 @@ func (c Codec) AppendEvent(dst []byte, event string, data []byte, cid uint64) []
 // AppendPublish appends a channel's message to a subscriber, or a publication that needs no answer. Data is valid JSON
 // text; nil: undefined.
 func (c Codec) AppendPublish(dst []byte, channel string, data []byte) []byte {
-	dst = slices.Grow(dst, len(channel)+len(data)+overhead)
+	dst = room(dst, len(channel)+len(data))
 	if c == MinBin {
 		return packPublish(dst, channel, data)
 	}
@@ -40,7 +48,7 @@ func (c Codec) AppendPublish(dst []byte, channel string, data []byte) []byte {
 // AppendResult appends the good answer to a call. Rid is the call's number, as it came; data is valid JSON text; nil:
 // undefined.
 func (c Codec) AppendResult(dst []byte, rid Number, data []byte) []byte {
-	dst = slices.Grow(dst, len(rid)+len(data)+overhead)
+	dst = room(dst, len(rid)+len(data))
 	if c == MinBin {
 		return packResponse(dst, rid, nil, data)
 	}
@@ -58,7 +66,7 @@ func (c Codec) AppendFailure(dst []byte, rid Number, err []byte) []byte {
 // AppendRefusal is AppendFailure with data beside the error, where clients up to version 14 look for the close code of a
 // refused handshake.
 func (c Codec) AppendRefusal(dst []byte, rid Number, err, data []byte) []byte {
-	dst = slices.Grow(dst, len(rid)+len(err)+len(data)+overhead)
+	dst = room(dst, len(rid)+len(err)+len(data))
 	if c == MinBin {
 		return packResponse(dst, rid, err, data)
 	}

@@ -16,8 +16,8 @@ import (
 
 func TestConnIsSmall(t *testing.T) {
 	t.Parallel()
-	if got := unsafe.Sizeof(Conn{}); got > 256 {
-		t.Errorf("a Conn has %d octets, want at most 256", got)
+	if got := unsafe.Sizeof(Conn{}); got > 240 {
+		t.Errorf("a Conn has %d octets, want at most 240", got)
 	}
 	if got := unsafe.Sizeof(socket{}); got > 96 {
 		t.Errorf("a socket has %d octets, want at most 96", got)

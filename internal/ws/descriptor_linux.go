@@ -65,7 +65,7 @@ func (d *descriptor) send(s *sender) (int, error) {
 		return 0, net.ErrClosed
 	}
 	defer d.exit()
-	return writeOnce(uintptr(d.fd), s.batch)
+	return writeOnce(uintptr(d.fd), s.batch) //nolint:gosec // a descriptor is not negative
 }
 
 // await leaves the sending to the shard, which may send more than the first frame. It sets the watch anew because there
@@ -140,7 +140,7 @@ func (d *descriptor) receive(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	defer d.exit()
-	return readOnce(uintptr(d.fd), p)
+	return readOnce(uintptr(d.fd), p) //nolint:gosec // a descriptor is not negative
 }
 
 // told is a descriptor from beneath a net.Conn that wants to know of the end.

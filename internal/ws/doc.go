@@ -18,7 +18,7 @@
 //
 // # What it costs
 //
-// An idle TCP connection is one Conn below 320 bytes. With [DriverPark] a parked goroutine without a buffer adds to it,
+// An idle TCP connection is one Conn of 240 bytes. With [DriverPark] a parked goroutine without a buffer adds to it,
 // 4.2 KB resident in all; with [DriverEpoll] there is none, and 0.7 KB. TLS, pipes and net.Conn types that hide their
 // descriptor keep a read buffer of 2 KB each, and a writer goroutine while something is pending. Batching comes from
 // back-pressure alone, so it adds no delay: what has gathered while a flush shard was busy leaves in one send.

@@ -4,14 +4,14 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"runtime"
+	"slices"
 )
 
 // Driver names a way to wait for what peers send.
 type Driver string
 
 const (
-	// DriverPark has one goroutine a connection wait. It works everywhere.
+	// DriverPark has one goroutine a connection wait. It works everywhere, and is the default where the other does not.
 	DriverPark Driver = "park"
 	// DriverEpoll has a goroutine for each of GOMAXPROCS wait for all connections, where they are TCP without TLS;
 	// it leaves the others to DriverPark. It needs Linux.
@@ -21,7 +21,7 @@ const (
 // Drivers are those that work on this system, the default first.
 func Drivers() []Driver {
 	if hasEpoll {
-		return []Driver{DriverPark, DriverEpoll}
+		return []Driver{DriverEpoll, DriverPark}
 	}
 	return []Driver{DriverPark}
 }
@@ -61,20 +61,14 @@ type link interface {
 // errWouldBlock is returned by send if the peer takes nothing more at the moment.
 var errWouldBlock = errors.New("would block")
 
-// drive gives the runtime's driver, the default one if the other cannot be had.
+// drive gives the runtime's driver: that of the name, or else the default.
 func (r *Runtime) drive(name Driver) driver {
-	var err error
-	switch name {
-	case "", DriverPark:
-		return park{}
-	case DriverEpoll:
-		var d driver
-		if d, err = newEpoll(r, runtime.GOMAXPROCS(0)); err == nil {
-			return d
-		}
-	default:
-		err = errors.ErrUnsupported
+	known := Drivers()
+	if name != "" && !slices.Contains(known, name) {
+		r.log.Warn("driver replaced by the default", slog.String("driver", string(name)), slog.String("default", string(known[0])))
 	}
-	r.log.Warn("driver replaced by the default", slog.String("driver", string(name)), slog.Any("error", err))
-	return park{}
+	if name == DriverPark || !hasEpoll {
+		return park{}
+	}
+	return newEpoll(r)
 }

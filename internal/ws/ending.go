@@ -83,7 +83,7 @@ func (c *Conn) unwilling() {
 	o.mu.Lock()
 	o.state |= stateUnwilling
 	o.state &^= stateQueued
-	o.clear()
+	o.clear(&c.rt.backlogs)
 	hopeless := o.state&stateEnding != 0 || o.state&(stateLost|stateCloseGot) == stateLost
 	o.mu.Unlock()
 	if hopeless {
@@ -105,7 +105,7 @@ func (c *Conn) cut(e CloseError, bits state) {
 	if o.verdict == nil {
 		o.verdict = &e
 	}
-	o.clear()
+	o.clear(&c.rt.backlogs)
 	o.mu.Unlock()
 	c.rt.wheel.clear(c, ioTimer)
 	c.link.cut()
@@ -197,7 +197,7 @@ func (c *Conn) overdue() {
 	o.mu.Lock()
 	o.state &^= stateWatched
 	dropping := o.state&stateDropping != 0
-	if o.state&stateCut != 0 || !dropping && len(o.queue) == 0 {
+	if o.state&stateCut != 0 || !dropping && o.first == nil {
 		o.mu.Unlock()
 		return
 	}

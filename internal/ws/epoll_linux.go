@@ -3,9 +3,10 @@ package ws
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
+	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -34,26 +35,29 @@ const (
 type epoll struct {
 	park
 
+	rt    *Runtime
+	begin sync.Once // with the first connection: what is only used in memory needs no loops, which no fake clock waits for
 	loops []*loop
 	turn  atomic.Uint32
 }
 
-// newEpoll starts n loops, which the runtime waits for.
-func newEpoll(r *Runtime, n int) (driver, error) {
-	e := new(epoll)
-	for range n {
+func newEpoll(r *Runtime) driver { return &epoll{rt: r} }
+
+// start starts the loops, as many as run at the same time, or as many as can be had.
+func (e *epoll) start() {
+	for range runtime.GOMAXPROCS(0) {
 		l, err := newLoop()
 		if err != nil {
-			e.close()
-			return nil, fmt.Errorf("make an epoll set: %w", err)
+			e.rt.log.Warn("an epoll set cannot be made", slog.Int("sets", len(e.loops)), slog.Any("error", err))
+			return
 		}
 		e.loops = append(e.loops, l)
-		r.workers.Go(l.run)
+		e.rt.workers.Go(l.run)
 	}
-	return e, nil
 }
 
 func (e *epoll) close() {
+	e.begin.Do(func() {})
 	for _, l := range e.loops {
 		l.close()
 	}
@@ -63,6 +67,9 @@ func (e *epoll) close() {
 func (e *epoll) attach(c *Conn, nc net.Conn) link {
 	plain, ok := beneath(nc).(*net.TCPConn)
 	if !ok {
+		return e.park.attach(c, nc)
+	}
+	if e.begin.Do(e.start); len(e.loops) == 0 {
 		return e.park.attach(c, nc)
 	}
 	d, err := e.take(c, plain)

@@ -2,9 +2,7 @@
 
 package ws
 
-import "errors"
-
 // hasEpoll is false where park is the only driver.
 const hasEpoll = false
 
-func newEpoll(*Runtime, int) (driver, error) { return nil, errors.ErrUnsupported }
+func newEpoll(*Runtime) driver { return park{} }

@@ -28,7 +28,10 @@ const (
 	maxHead    = 10 // without a mask
 	maskSize   = 4
 
-	smallSize = 144 // makes smallFrame fill its size class
+	// These make the types below fill their size classes.
+	tinySize   = 48
+	smallSize  = 160
+	mediumSize = 464
 )
 
 // Frame is one message as it goes over the wire, encoded once and shared by all its receivers. It never changes.
@@ -48,23 +51,37 @@ func NewFrame(binary bool, payload []byte) *Frame {
 // NewFrameFunc makes a frame whose payload encode appends to dst, so that it is written straight behind the header.
 // sizeHint is the expected length of the payload; a wrong one costs a copy, no more.
 func NewFrameFunc(binary bool, sizeHint int, encode func(dst []byte) []byte) *Frame {
-	data := encode(make([]byte, maxHead, maxHead+max(sizeHint, 0)))
+	f := allocFrame(maxHead + max(sizeHint, 0))
+	data := encode(f.data[:maxHead])
 	n := len(data) - maxHead
 	head := headSize(n)
-	data = data[maxHead-head:]
-	putHead(data, bitFin|dataOpcode(binary), n)
-	return &Frame{data: data, head: uint8(head)} //nolint:gosec // at most 10
+	f.data = data[maxHead-head:]
+	f.head = uint8(head) //nolint:gosec // at most 10
+	putHead(f.data, bitFin|dataOpcode(binary), n)
+	return f
 }
 
 // Len is the number of octets that the uncompressed frame has on the wire of a server.
 func (f *Frame) Len() int { return len(f.data) }
 
-// smallFrame holds a frame and its octets in one allocation.
-type smallFrame struct {
-	Frame
+// A frame with its octets in one allocation: for acknowledgements and pings, for most messages, and for larger ones.
+type (
+	tinyFrame struct {
+		Frame
 
-	buf [smallSize]byte
-}
+		buf [tinySize]byte
+	}
+	smallFrame struct {
+		Frame
+
+		buf [smallSize]byte
+	}
+	mediumFrame struct {
+		Frame
+
+		buf [mediumSize]byte
+	}
+)
 
 func newFrame(first byte, payload []byte) *Frame {
 	head := headSize(len(payload))
@@ -76,12 +93,22 @@ func newFrame(first byte, payload []byte) *Frame {
 }
 
 func allocFrame(size int) *Frame {
-	if size > smallSize {
+	switch {
+	case size <= tinySize:
+		tiny := new(tinyFrame)
+		tiny.data = tiny.buf[:size:size]
+		return &tiny.Frame
+	case size <= smallSize:
+		small := new(smallFrame)
+		small.data = small.buf[:size:size]
+		return &small.Frame
+	case size <= mediumSize:
+		medium := new(mediumFrame)
+		medium.data = medium.buf[:size:size]
+		return &medium.Frame
+	default:
 		return &Frame{data: make([]byte, size)}
 	}
-	small := new(smallFrame)
-	small.data = small.buf[:size:size]
-	return &small.Frame
 }
 
 // newCloseFrame makes a close frame; 1005 stands for one without a status. The reason must fit already.

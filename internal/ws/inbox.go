@@ -10,44 +10,10 @@ type job struct {
 	last   bool
 }
 
-// queue is the jobs of a busy connection, the oldest at head. Those without any have none: it is lent by the runtime.
-type queue struct {
-	jobs []job
-	head int
-}
-
-// queueKept is the largest queue that is lent again.
-const queueKept = 64
-
-func (q *queue) len() int {
-	if q == nil {
-		return 0
-	}
-	return len(q.jobs) - q.head
-}
-
-// add appends a job, in the place of those that have been taken where they are many.
-func (q *queue) add(j job) {
-	if q.head > 0 && len(q.jobs) == cap(q.jobs) && q.head >= len(q.jobs)/2 {
-		n := copy(q.jobs, q.jobs[q.head:])
-		clear(q.jobs[n:])
-		q.jobs, q.head = q.jobs[:n], 0
-	}
-	q.jobs = append(q.jobs, j)
-}
-
-// take removes the oldest job.
-func (q *queue) take() job {
-	j := q.jobs[q.head]
-	q.jobs[q.head] = job{}
-	q.head++
-	return j
-}
-
 // inbox is what is queued for the executor, which works while there is something.
 type inbox struct {
 	mu      sync.Mutex
-	queue   *queue // nil: empty
+	queue   *fifo[job] // nil: empty
 	bytes   int
 	started bool // there is a handler
 	busy    bool // there is an executor
@@ -109,7 +75,7 @@ func (c *Conn) enqueue(j job) (full bool) {
 		return false
 	}
 	if in.queue == nil {
-		in.queue = c.rt.borrowQueue()
+		in.queue = c.rt.queues.lend()
 	}
 	in.queue.add(j)
 	in.bytes += len(j.data)
@@ -126,9 +92,7 @@ func (c *Conn) nextJob() (job, bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.queue.len() == 0 || in.done {
-		if in.queue != nil {
-			c.rt.returnQueue(in.queue)
-		}
+		c.rt.queues.giveBack(in.queue)
 		in.queue, in.busy = nil, false
 		return job{}, false
 	}
@@ -164,22 +128,4 @@ func (c *Conn) runLast() {
 	defer c.settle(stateDelivered)
 	defer c.rescue()
 	c.handler.Closed(c, c.verdict())
-}
-
-func (r *Runtime) borrowQueue() *queue {
-	q, _ := r.queues.Get().(*queue)
-	if q == nil {
-		q = new(queue)
-	}
-	return q
-}
-
-// returnQueue takes back a queue that nobody uses any more.
-func (r *Runtime) returnQueue(q *queue) {
-	if cap(q.jobs) > queueKept {
-		return
-	}
-	clear(q.jobs)
-	q.jobs, q.head = q.jobs[:0], 0
-	r.queues.Put(q)
 }

@@ -36,15 +36,14 @@ var errUnwilling = errors.New("the peer takes no more octets")
 
 // outbox is what waits to be sent, and how far the end has come.
 //
-// Invariants: whoever has stateQueued, or the link while stateBlocked is set, alone takes frames off the queue; so the
-// order holds although sends happen without the lock. The first frame stays in the queue while a part of it has left or
-// may be leaving. After stateEnding nothing is appended.
+// Invariants: whoever has stateQueued, or the link while stateBlocked is set, alone takes frames off; so the order holds
+// although sends happen without the lock. The first frame stays while a part of it has left or may be leaving. After stateEnding nothing is appended.
 type outbox struct {
 	mu      sync.Mutex
-	queue   []*Frame
-	first   [1]*Frame // the queue's place while one frame is all
+	first   *Frame        // nil: empty
+	rest    *fifo[*Frame] // behind first; nil: none
 	bytes   int
-	partial uint32 // octets of queue[0] that have left
+	partial uint32 // octets of first that have left
 	state   state
 	since   time.Duration // of the last progress, or of stateDropping
 	verdict *CloseError
@@ -83,46 +82,53 @@ func (o *outbox) overfull(n int, l *limits) bool {
 	if o.state&(stateBlocked|stateWriting) == 0 {
 		octets, frames = burst*octets, burst*frames
 	}
-	return len(o.queue) > 0 && (o.bytes+n > octets || len(o.queue) >= frames)
+	return o.first != nil && (o.bytes+n > octets || 1+o.rest.len() >= frames)
 }
 
 // append adds a frame. Called with mu held.
-func (o *outbox) append(f *Frame) {
-	if len(o.queue) == 0 {
-		o.queue = o.first[:0]
-	}
-	o.queue = append(o.queue, f)
+func (o *outbox) append(f *Frame, from *lender[*Frame]) {
 	o.bytes += len(f.data)
+	if o.first == nil {
+		o.first = f
+		return
+	}
+	if o.rest == nil {
+		o.rest = from.lend()
+	}
+	o.rest.add(f)
 }
 
 // clear drops everything. Called with mu held.
-func (o *outbox) clear() {
-	o.queue, o.first[0] = nil, nil
+func (o *outbox) clear(to *lender[*Frame]) {
+	to.giveBack(o.rest)
+	o.first, o.rest = nil, nil
 	o.bytes, o.partial = 0, 0
 }
 
 // trim drops all but the close frame, which is last, and a frame that has begun to leave. Called with mu held.
 func (o *outbox) trim() {
-	keep := make([]*Frame, 0, 2)
-	begun := o.partial > 0 || o.state&stateBlocked != 0
-	if begun && len(o.queue) > 1 {
-		keep = append(keep, o.queue[0])
+	n := o.rest.len()
+	if n == 0 {
+		return
 	}
-	keep = append(keep, o.queue[len(o.queue)-1])
-	o.queue, o.bytes = keep, -int(o.partial)
-	for _, f := range keep {
-		o.bytes += len(f.data)
+	last := o.rest.all()[n-1]
+	if begun := o.partial > 0 || o.state&stateBlocked != 0; begun {
+		o.rest = &fifo[*Frame]{items: []*Frame{last}}
+		o.bytes = len(o.first.data) + len(last.data) - int(o.partial)
+	} else {
+		o.first, o.rest, o.bytes = last, nil, len(last.data)
 	}
 }
 
 // gather fills the sender's batch: one frame as it is, or as many as fit into its scratch. Called with mu held.
 func (o *outbox) gather(s *sender) {
-	s.batch = o.queue[0].data[o.partial:]
-	if len(o.queue) == 1 || len(s.batch)+len(o.queue[1].data) > len(s.scratch) {
+	s.batch = o.first.data[o.partial:]
+	rest := o.rest.all()
+	if len(rest) == 0 || len(s.batch)+len(rest[0].data) > len(s.scratch) {
 		return
 	}
 	n := copy(s.scratch, s.batch)
-	for _, f := range o.queue[1:] {
+	for _, f := range rest {
 		if n+len(f.data) > len(s.scratch) {
 			break
 		}
@@ -131,18 +137,20 @@ func (o *outbox) gather(s *sender) {
 	s.batch = s.scratch[:n]
 }
 
-// advance takes n octets that have left off the queue. Called with mu held.
-func (o *outbox) advance(n int) {
+// advance takes n octets that have left off. Called with mu held.
+func (o *outbox) advance(n int, to *lender[*Frame]) {
 	o.bytes -= n
 	n += int(o.partial)
-	done := 0
-	for done < len(o.queue) && n >= len(o.queue[done].data) {
-		n -= len(o.queue[done].data)
-		o.queue[done] = nil
-		done++
+	for o.first != nil && n >= len(o.first.data) {
+		n -= len(o.first.data)
+		o.first = nil
+		if o.rest.len() > 0 {
+			o.first = o.rest.take()
+		}
 	}
-	o.queue, o.partial = o.queue[done:], uint32(n) //nolint:gosec // less than the length of a frame
-	if len(o.queue) == 0 {
-		o.clear()
+	o.partial = uint32(n) //nolint:gosec // less than the length of a frame
+	if o.rest.len() == 0 {
+		to.giveBack(o.rest)
+		o.rest = nil
 	}
 }

@@ -79,7 +79,7 @@ func TestSlowPeerLosesWhatHasNotBegunToLeave(t *testing.T) {
 		}
 		synctest.Wait()
 		for c.Send(NewFrame(false, nil)) == nil { // the number of frames is bounded, not only their octets
-			if c.out.mu.Lock(); len(c.out.queue) > 1<<20/frameCost {
+			if c.out.mu.Lock(); c.out.rest.len() > 1<<20/frameCost {
 				t.Fatal("the outbox has no bound")
 			}
 			c.out.mu.Unlock()
@@ -121,15 +121,16 @@ func TestOutboxGivesBackWhatItWasGiven(t *testing.T) {
 	rng, random := rand.New(rand.NewPCG(8, 9)), noise(20000)
 	for range 200 {
 		var o outbox
+		var pool lender[*Frame]
 		var want, got bytes.Buffer
 		s := newSender()
 		for range 200 {
 			if rng.IntN(3) > 0 {
 				f := NewFrame(true, random[:rng.IntN([]int{10, 300, 20000}[rng.IntN(3)])])
-				o.append(f)
+				o.append(f, &pool)
 				want.Write(f.data)
 			}
-			if len(o.queue) == 0 {
+			if o.first == nil {
 				continue
 			}
 			o.gather(s)
@@ -138,21 +139,21 @@ func TestOutboxGivesBackWhatItWasGiven(t *testing.T) {
 			}
 			n := rng.IntN(len(s.batch) + 1)
 			got.Write(s.batch[:n])
-			o.advance(n)
+			o.advance(n, &pool)
 			if o.bytes != want.Len()-got.Len() {
 				t.Fatalf("got %d octets pending, want %d", o.bytes, want.Len()-got.Len())
 			}
 		}
-		for len(o.queue) > 0 {
+		for o.first != nil {
 			o.gather(s)
 			got.Write(s.batch)
-			o.advance(len(s.batch))
+			o.advance(len(s.batch), &pool)
 		}
 		if !bytes.Equal(got.Bytes(), want.Bytes()) {
 			t.Fatal("the octets differ")
 		}
-		if o.queue != nil || o.first[0] != nil || o.bytes != 0 || o.partial != 0 {
-			t.Fatalf("empty, it still holds %+v", o.queue)
+		if o.rest != nil || o.bytes != 0 || o.partial != 0 {
+			t.Fatalf("empty, it still holds %+v", o.rest)
 		}
 	}
 }
@@ -174,7 +175,7 @@ func TestBurstIsNotThePeersFault(t *testing.T) {
 		{stateQueued | stateWriting, 901, true},
 	} {
 		o := outbox{state: c.state}
-		o.append(&Frame{data: make([]byte, c.pending)})
+		o.append(&Frame{data: make([]byte, c.pending)}, nil)
 		if got := o.overfull(100, &l); got != c.want {
 			t.Errorf("state %b with %d octets pending: got %v, want %v", c.state, c.pending, got, c.want)
 		}
@@ -199,15 +200,16 @@ func TestTrimKeepsTheFrameThatHasBegunAndTheLast(t *testing.T) {
 		{"a whole frame has left", len(a.data), 0, string(end.data)},
 	} {
 		var o outbox
+		var pool lender[*Frame]
 		for _, f := range []*Frame{a, b, b, end} {
-			o.append(f)
+			o.append(f, &pool)
 		}
-		o.advance(tc.sent)
+		o.advance(tc.sent, &pool)
 		o.state = tc.state
 		o.trim()
 		left := o.bytes
 		var got []byte
-		for s := newSender(); len(o.queue) > 0; o.advance(len(s.batch)) {
+		for s := newSender(); o.first != nil; o.advance(len(s.batch), &pool) {
 			o.gather(s)
 			got = append(got, s.batch...)
 		}
@@ -218,18 +220,64 @@ func TestTrimKeepsTheFrameThatHasBegunAndTheLast(t *testing.T) {
 }
 
 func TestOneFrameIsSentWithoutBeingCopied(t *testing.T) {
+	t.Parallel()
 	f := NewFrame(false, []byte("one"))
 	var o outbox
-	o.append(f)
+	var pool lender[*Frame]
+	o.append(f, &pool)
 	s := newSender()
 	if o.gather(s); &s.batch[0] != &f.data[0] {
 		t.Error("a single frame was copied")
 	}
-	o.append(f)
+	o.append(f, &pool)
 	if o.gather(s); len(s.batch) != 2*len(f.data) || &s.batch[0] != &s.scratch[0] {
 		t.Errorf("two frames: got a batch of %d octets", len(s.batch))
 	}
-	if got := testing.AllocsPerRun(100, func() { o.clear(); o.append(f) }); got > 0 {
-		t.Errorf("got %v allocations to append the only frame, want none", got)
+}
+
+// Serial, because it counts allocations.
+func TestQueueingAFrameAllocatesNothing(t *testing.T) {
+	f := NewFrame(false, []byte("one"))
+	var o outbox
+	var pool lender[*Frame]
+	for _, n := range []int{1, 2, 8, 40} {
+		got := testing.AllocsPerRun(200, func() {
+			for range n {
+				o.append(f, &pool)
+			}
+			o.advance(n*f.Len(), &pool)
+		})
+		if got*4 > float64(n) { // the race detector makes pools forget now and then
+			t.Errorf("%d frames: got %v allocations, want none", n, got)
+		}
+	}
+}
+
+func TestFifoKeepsTheOrderAndItsRoom(t *testing.T) {
+	t.Parallel()
+	var pool lender[int]
+	q := pool.lend()
+	next, want := 0, 0
+	for range 1000 { // never empty
+		for range 3 {
+			q.add(next)
+			next++
+		}
+		for q.len() > 5 {
+			if got := q.take(); got != want {
+				t.Fatalf("got %d, want %d", got, want)
+			}
+			want++
+		}
+	}
+	if got := cap(q.items); got > fifoKept {
+		t.Errorf("a queue of 8 has grown to %d", got)
+	}
+	if got := q.all(); len(got) != q.len() || got[0] != want {
+		t.Errorf("got %v, want %d items from %d on", got, q.len(), want)
+	}
+	pool.giveBack(q)
+	if q = pool.lend(); q.len() != 0 || len(q.all()) != 0 {
+		t.Errorf("got a queue with %d items lent", q.len())
 	}
 }

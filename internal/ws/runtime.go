@@ -22,7 +22,7 @@ type Config struct {
 	// Shards is how many workers send. 0 means half of GOMAXPROCS, and one at least: a send is work for the kernel on
 	// both ends, and whoever sends faster than the peers can read gathers fewer frames for each send.
 	Shards int
-	// Driver is one of Drivers. Empty means DriverPark, which also stands in, with a warning in the log, for one that
+	// Driver is one of Drivers. Empty means the first of them, which also stands in, with a warning in the log, for one that
 	// does not work here.
 	Driver Driver
 	// Logger gets recovered panics. nil means none.
@@ -44,7 +44,8 @@ type Runtime struct {
 	flate    flatePools
 	buffers  sync.Pool // *[readSize]byte
 	decoders sync.Pool // *decoder
-	queues   sync.Pool // *queue
+	queues   lender[job]
+	backlogs lender[*Frame]
 	senders  sync.Pool // *sender, for connections without a shard
 
 	executors executors

@@ -23,7 +23,7 @@ func (c *Conn) push(f *Frame) error {
 
 // add appends a frame and gets it sent. Called with the outbox locked.
 func (c *Conn) add(f *Frame) {
-	c.out.append(f)
+	c.out.append(f, &c.rt.backlogs)
 	if c.out.state&(stateQueued|stateBlocked) == 0 {
 		c.out.state |= stateQueued
 		c.link.wake()
@@ -34,11 +34,11 @@ func (c *Conn) add(f *Frame) {
 func (c *Conn) flush(s *sender) (again bool) {
 	o := &c.out
 	o.mu.Lock()
-	if o.state&stateSlow != 0 && len(o.queue) > 0 {
+	if o.state&stateSlow != 0 && o.first != nil {
 		o.state &^= stateSlow
 		o.trim()
 	}
-	if len(o.queue) == 0 {
+	if o.first == nil {
 		o.state &^= stateQueued
 		o.mu.Unlock()
 		return false
@@ -60,14 +60,14 @@ func (c *Conn) sent(n int, err error) (again bool) {
 		c.unwilling()
 		return false
 	}
-	if n > 0 && len(o.queue) > 0 {
-		o.advance(n)
+	if n > 0 && o.first != nil {
+		o.advance(n, &c.rt.backlogs)
 		if o.state&stateDropping == 0 {
 			o.since = c.rt.now()
 		}
 	}
 	switch {
-	case len(o.queue) == 0:
+	case o.first == nil:
 		o.state &^= stateQueued
 		flushed := o.state&(stateEnding|stateCloseSent|stateCut) == stateEnding
 		o.mu.Unlock()
@@ -78,7 +78,7 @@ func (c *Conn) sent(n int, err error) (again bool) {
 	case err != nil:
 		o.state &^= stateQueued
 		o.state |= stateBlocked
-		c.link.await(o.queue[0].data[o.partial:])
+		c.link.await(o.first.data[o.partial:])
 		o.mu.Unlock()
 		c.watch()
 		return false

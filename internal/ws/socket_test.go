@@ -352,7 +352,7 @@ func TestIdleSocketHoldsNoBuffer(t *testing.T) {
 		c.Terminate()
 		_ = h.wantClosed(t, CodeAbnormal, true)
 		r.Close() // everything has come to rest
-		if c.decoder != nil || c.held != nil || c.in.queue != nil || c.out.queue != nil || c.out.first[0] != nil {
+		if c.decoder != nil || c.held != nil || c.in.queue != nil || c.out.first != nil || c.out.rest != nil {
 			t.Errorf("something is still held: %+v", c)
 		}
 		if k, ok := c.link.(*socket); ok && k.buf != nil {
