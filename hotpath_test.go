@@ -99,7 +99,9 @@ func newHotPath(tb testing.TB, driver string, subscribers int) *hotPath {
 	go func() { served <- s.Serve(l) }()
 	tb.Cleanup(func() {
 		_ = s.Shutdown(tb.Context()) // its context has ended: at once
-		_ = <-served                 // the listener has been closed
+		if err := <-served; err != nil {
+			tb.Error(err)
+		}
 	})
 	h := &hotPath{publisher: dialPlain(tb, l.Addr().String())}
 	for range subscribers {
