@@ -81,7 +81,7 @@ func TestAnInterruptedBenchPrintsNoFigures(t *testing.T) {
 
 func TestBenchKnowsEveryMode(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []load.Mode{load.Fanout, load.Saturate, load.RPC, load.Connect, load.Idle} {
+	for _, mode := range []load.Mode{load.Fanout, load.Saturate, load.RPC, load.Connect, load.Idle, load.Burst} {
 		var errs bytes.Buffer
 		args := []string{"bench", "--conns=-1", string(mode)}
 		if code := Run(t.Context(), args, Streams{Out: io.Discard, Err: &errs}, testCatalog()); code != exitFailed || !strings.Contains(errs.String(), "must be positive") {

@@ -24,7 +24,7 @@ type bench struct {
 // when a connection is lost.
 func Run(ctx context.Context, mode Mode, o Options) (*Report, error) {
 	o = o.withDefaults()
-	if err := o.check(openFiles()); err != nil {
+	if err := o.check(mode, openFiles()); err != nil {
 		return nil, err
 	}
 	if _, err := usageOf(o.PIDs...); err != nil {
@@ -34,7 +34,7 @@ func Run(ctx context.Context, mode Mode, o Options) (*Report, error) {
 	defer fail(nil)
 	b := &bench{Options: o, start: time.Now(), fail: fail}
 	run, ok := map[Mode]func(context.Context) (*Report, error){
-		Fanout: b.fanout, Saturate: b.saturate, RPC: b.rpc, Connect: b.connects, Idle: b.idle,
+		Fanout: b.fanout, Saturate: b.saturate, RPC: b.rpc, Connect: b.connects, Idle: b.idle, Burst: b.burst,
 	}[mode]
 	if !ok {
 		return nil, fmt.Errorf("%q is no mode", mode)
@@ -51,8 +51,8 @@ func Run(ctx context.Context, mode Mode, o Options) (*Report, error) {
 }
 
 // openAll opens count connections, so many at once as are allowed, and gives them to each, which may be called by
-// several goroutines. channel is which one to subscribe to.
-func (b *bench) openAll(ctx context.Context, count int, channel func(n int) string, each func(ctx context.Context, n int, c *conn) error) error {
+// several goroutines. channels are what to subscribe to.
+func (b *bench) openAll(ctx context.Context, count int, channels func(n int) []string, each func(ctx context.Context, n int, c *conn) error) error {
 	var turn atomic.Int64
 	var opening sync.WaitGroup
 	next := func() (int, bool) {
@@ -63,7 +63,7 @@ func (b *bench) openAll(ctx context.Context, count int, channel func(n int) stri
 		opening.Go(func() {
 			for n, ok := next(); ok; n, ok = next() {
 				begin := time.Now()
-				c, err := b.open(ctx, n, channel(n))
+				c, err := b.open(ctx, n, channels(n))
 				b.opened.note(time.Since(begin))
 				if err == nil {
 					err = each(ctx, n, c)
@@ -79,7 +79,7 @@ func (b *bench) openAll(ctx context.Context, count int, channel func(n int) stri
 }
 
 // none subscribes to nothing.
-func none(int) string { return "" }
+func none(int) []string { return nil }
 
 // reading is what has happened up to a moment.
 type reading struct {
@@ -97,8 +97,11 @@ func (b *bench) read(published, done int64) (reading, error) {
 	return reading{time.Now(), published, done, server, own}, err
 }
 
+// counter tells how much has happened.
+type counter func() (published, done int64)
+
 // measure lets the load run, reads the counts, and reads them again when the time is over.
-func (b *bench) measure(ctx context.Context, counts func() (published, done int64)) (*Report, error) {
+func (b *bench) measure(ctx context.Context, counts counter) (*Report, error) {
 	b.Progress(fmt.Sprintf("measuring for %v", b.Duration))
 	pause(ctx, b.Warmup)
 	before, err1 := b.read(counts())

@@ -4,17 +4,13 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
-
-	"github.com/skeinrt/skein/internal/wire"
 )
 
 const (
@@ -28,16 +24,17 @@ const (
 
 // conn is a connection whose owner waits for it.
 type conn struct {
-	nc      net.Conn
-	in      *bufio.Reader
-	buf     []byte
-	frames  splitter
-	calls   uint64
-	timeout time.Duration
+	nc       net.Conn
+	in       *bufio.Reader
+	buf      []byte
+	frames   splitter
+	protocol Protocol
+	calls    uint64
+	timeout  time.Duration
 }
 
-// open connects, completes the handshake, and subscribes unless channel is empty.
-func (b *bench) open(ctx context.Context, n int, channel string) (*conn, error) {
+// open connects, completes the handshake, and subscribes.
+func (b *bench) open(ctx context.Context, n int, channels []string) (*conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.Timeout, fmt.Errorf("no answer within %v", b.Timeout))
 	defer cancel()
 	u, err := url.Parse(b.URLs[n%len(b.URLs)])
@@ -48,19 +45,24 @@ func (b *bench) open(ctx context.Context, n int, channel string) (*conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{nc: nc, in: bufio.NewReaderSize(nc, readBuffer), buf: make([]byte, readBuffer), timeout: b.Timeout}
+	c := b.newConn(nc)
 	err = c.within(ctx, func() error {
-		if err := c.enter(u, b.Token); err != nil || channel == "" {
+		if err := c.enter(u); err != nil {
 			return err
 		}
-		_, err := c.call("#subscribe", fmt.Appendf(nil, `{"channel":%s}`, wire.AppendString(nil, channel)))
-		return err
+		return c.subscribe(channels)
 	})
 	if err != nil {
 		_ = nc.Close() // already failing
 		return nil, err
 	}
 	return c, nil
+}
+
+func (b *bench) newConn(nc net.Conn) *conn {
+	return &conn{
+		nc: nc, in: bufio.NewReaderSize(nc, readBuffer), buf: make([]byte, readBuffer), protocol: b.Protocol, timeout: b.Timeout,
+	}
 }
 
 // connect makes the connection below the WebSocket.
@@ -96,7 +98,7 @@ func (c *conn) within(ctx context.Context, fn func() error) error {
 }
 
 // enter makes the connection a session.
-func (c *conn) enter(u *url.URL, token string) error {
+func (c *conn) enter(u *url.URL) error {
 	origin := map[string]string{"ws": "http", "wss": "https"}[u.Scheme]
 	if _, err := fmt.Fprintf(c.nc, upgrade, u.RequestURI(), u.Host, origin, u.Host); err != nil {
 		return err
@@ -109,43 +111,35 @@ func (c *conn) enter(u *url.URL, token string) error {
 		body, _ := io.ReadAll(io.LimitReader(res.Body, mostOfBody)) // what has come is told
 		return errors.Join(fmt.Errorf("upgrade refused: %s %s", res.Status, body), res.Body.Close())
 	}
-	data := []byte(`{"authToken":null}`)
-	if token != "" {
-		data = fmt.Appendf(nil, `{"authToken":%s}`, wire.AppendString(nil, token))
-	}
-	answer, err := c.call("#handshake", data)
-	if err != nil || token == "" {
-		return err
-	}
-	var welcome struct {
-		IsAuthenticated bool
-		AuthError       json.RawMessage
-	}
-	if err := json.Unmarshal(answer, &welcome); err != nil {
-		return fmt.Errorf("handshake: answer: %w", err)
-	}
-	if !welcome.IsAuthenticated {
-		return fmt.Errorf("the server refused the token: %s", refusal(welcome.AuthError))
+	return c.call("handshake", func(uint64) []byte { return c.protocol.Hello() })
+}
+
+// subscribe joins channels, one after the other.
+func (c *conn) subscribe(channels []string) error {
+	for _, name := range channels {
+		if err := c.call("subscribe", func(call uint64) []byte { return c.protocol.Subscribe(name, call) }); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// call waits for the answer to an event. What else comes is answered or passed over.
-func (c *conn) call(event string, data []byte) (json.RawMessage, error) {
+// call waits for the answer to a message. What else comes is answered or passed over.
+func (c *conn) call(what string, message func(call uint64) []byte) error {
 	c.calls++
-	if err := c.send(newFrame(opText, wire.JSON.AppendEvent(nil, event, data, c.calls))); err != nil {
-		return nil, fmt.Errorf("%s: %w", event, err)
+	if err := c.send(newFrame(opText, message(c.calls))); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	a := &answer{conn: c, to: wire.Number(strconv.FormatUint(c.calls, 10))}
+	a := &answer{conn: c, to: c.calls}
 	for !a.come {
 		if err := c.pump(a); err != nil {
-			return nil, fmt.Errorf("%s: %w", event, err)
+			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	if a.Error != nil {
-		return nil, fmt.Errorf("%s: %s", event, refusal(a.Error))
+	if a.refused != nil {
+		return fmt.Errorf("%s refused: %w", what, a.refused)
 	}
-	return a.Data, nil
+	return nil
 }
 
 // pump passes on what one read brings.
@@ -184,34 +178,23 @@ func (c *conn) Close() error {
 	return c.nc.Close()
 }
 
-// answer waits for the response to one call.
+// answer waits for the answer to one call.
 type answer struct {
-	wire.Packet
-
-	conn *conn
-	to   wire.Number
-	come bool
+	conn    *conn
+	to      uint64
+	come    bool
+	refused error
 }
 
 func (a *answer) frame(op byte, payload []byte) error {
-	reply, done, err := routine(op, payload)
+	reply, done, err := routine(a.conn.protocol, op, payload)
 	if err != nil || done {
 		return errors.Join(err, a.conn.send(reply))
 	}
-	for p := range wire.JSON.Packets(payload) {
-		if p.Kind == wire.Response && string(p.RID) == string(a.to) {
-			p.Data = append(json.RawMessage(nil), p.Data...) // the payload is lent
-			a.Packet, a.come = p, true
+	a.conn.protocol.Answers(payload, func(call uint64, refused error) {
+		if call == a.to {
+			a.come, a.refused = true, refused
 		}
-	}
+	})
 	return nil
-}
-
-// refusal is an error of the server in words.
-func refusal(data json.RawMessage) string {
-	var e struct{ Name, Message string }
-	if json.Unmarshal(data, &e) != nil || e.Name+e.Message == "" {
-		return string(data)
-	}
-	return e.Name + ": " + e.Message
 }

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -31,7 +30,7 @@ func TestCallsPassOverWhatIsNotTheirAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := skeintest.NewListener()
 		f := &fake{on: func(p wire.Packet, send func(string)) bool {
-			if p.Event != "sum" {
+			if p.Kind != wire.Publish {
 				return false
 			}
 			for _, payload := range []string{
@@ -44,14 +43,13 @@ func TestCallsPassOverWhatIsNotTheirAnswer(t *testing.T) {
 			return true
 		}}
 		f.start(t, l)
-		c, err := memoryBench(l).open(t.Context(), 0, "")
+		c, err := memoryBench(l).open(t.Context(), 0, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 3 { // the ping behind an answer is answered with the next call
-			got, err := c.call("sum", []byte(`[1,2]`))
-			if err != nil || string(got) != `{"n":3}` {
-				t.Errorf("got %s, %v, want the answer", got, err)
+			if err := c.call("publish", func(call uint64) []byte { return c.protocol.Publish("a", "b", call) }); err != nil {
+				t.Errorf("got %v, want the answer", err)
 			}
 		}
 		_ = c.Close()
@@ -74,8 +72,8 @@ func TestHandshakeCarriesTheToken(t *testing.T) {
 			}}
 			f.start(t, l)
 			b := memoryBench(l)
-			b.Token = token
-			c, err := b.open(t.Context(), 0, "")
+			b.Protocol = socketCluster{token: token}
+			c, err := b.open(t.Context(), 0, nil)
 			if err != nil || got != want {
 				t.Fatalf("got the token %s, %v, want %s", got, err, want)
 			}
@@ -87,9 +85,9 @@ func TestHandshakeCarriesTheToken(t *testing.T) {
 func TestAnswersThatAreNoneAreErrors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ answer, want string }{
-		"no object":         {`{"rid":1,"data":5}`, "handshake: answer: json"},
-		"not authenticated": {`{"rid":1,"data":{"isAuthenticated":false,"authError":{"name":"E","message":"old"}}}`, "the server refused the token: E: old"},
-		"no reason":         {`{"rid":1,"data":{}}`, "the server refused the token: "},
+		"no object":         {`{"rid":1,"data":5}`, "handshake refused: answer: json"},
+		"not authenticated": {`{"rid":1,"data":{"isAuthenticated":false,"authError":{"name":"E","message":"old"}}}`, "handshake refused: the token: E: old"},
+		"no reason":         {`{"rid":1,"data":{}}`, "handshake refused: the token: "},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := skeintest.NewListener()
@@ -99,8 +97,8 @@ func TestAnswersThatAreNoneAreErrors(t *testing.T) {
 			}}
 			f.start(t, l)
 			b := memoryBench(l)
-			b.Token = "t"
-			if _, err := b.open(t.Context(), 0, ""); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			b.Protocol = socketCluster{token: "t"}
+			if _, err := b.open(t.Context(), 0, nil); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("%s: got %v, want %s", name, err, c.want)
 			}
 		})
@@ -112,7 +110,7 @@ func TestErrorsOfTheServerAreToldInWords(t *testing.T) {
 	for data, want := range map[string]string{
 		`{"name":"A","message":"b"}`: "A: b", `{"message":"b"}`: ": b", `"text"`: `"text"`, `{}`: `{}`, ``: ``, `{"code":5}`: `{"code":5}`,
 	} {
-		if got := refusal(json.RawMessage(data)); got != want {
+		if got := refusal(json.RawMessage(data)).Error(); got != want {
 			t.Errorf("%s: got %q, want %q", data, got, want)
 		}
 	}
@@ -128,7 +126,7 @@ func TestAConnectionThatHangsIsGivenUp(t *testing.T) {
 		reason := errors.New("had enough")
 		time.AfterFunc(time.Second, func() { cancel(reason) })
 		begin := time.Now()
-		if _, err := b.open(ctx, 0, ""); !errors.Is(err, reason) {
+		if _, err := b.open(ctx, 0, nil); !errors.Is(err, reason) {
 			t.Errorf("got %v, want %v", err, reason)
 		}
 		if took := time.Since(begin); took != time.Second {
@@ -151,7 +149,7 @@ func TestPortsAreThoseOfTheScheme(t *testing.T) {
 			got = network + " " + addr
 			return nil, stop
 		}}.withDefaults()}
-		if _, err := b.open(t.Context(), 0, ""); !errors.Is(err, stop) || got != "tcp "+want {
+		if _, err := b.open(t.Context(), 0, nil); !errors.Is(err, stop) || got != "tcp "+want {
 			t.Errorf("%s: got %s, %v, want %s", text, got, err, want)
 		}
 	}
@@ -171,11 +169,11 @@ func TestSessionsOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &conn{nc: nc, in: bufio.NewReader(nc), buf: make([]byte, readBuffer), timeout: time.Second}
-	if err := c.enter(&url.URL{Scheme: "wss", Host: "example.com", Path: "/"}, ""); err != nil {
+	b := &bench{Options: Options{Conns: 1}.withDefaults(), start: time.Now(), fail: func(err error) { t.Error(err) }}
+	c := b.newConn(nc)
+	if err := c.enter(&url.URL{Scheme: "wss", Host: "example.com", Path: "/"}); err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{Options: Options{Conns: 1}.withDefaults(), start: time.Now(), fail: func(err error) { t.Error(err) }}
 	cr := &crowd{bench: b}
 	if err := cr.admit(t.Context(), 0, c); err != nil {
 		t.Fatal(err)

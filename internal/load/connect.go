@@ -33,7 +33,7 @@ func (b *bench) idle(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	b.Progress(fmt.Sprintf("connecting %d subscribers", b.Conns))
-	opening, err := b.opening(ctx, func(n int) string { return b.channel(n % b.Channels) }, c.admit)
+	opening, err := b.opening(ctx, b.channelsOf, c.admit)
 	if err != nil {
 		return nil, err
 	}
@@ -50,12 +50,12 @@ func (b *bench) idle(ctx context.Context) (*Report, error) {
 }
 
 // opening measures the opening of all connections.
-func (b *bench) opening(ctx context.Context, channel func(n int) string, each func(context.Context, int, *conn) error) (*Report, error) {
+func (b *bench) opening(ctx context.Context, channels func(n int) []string, each func(context.Context, int, *conn) error) (*Report, error) {
 	before, err := b.read(0, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.openAll(ctx, b.Conns, channel, each); err != nil {
+	if err := b.openAll(ctx, b.Conns, channels, each); err != nil {
 		return nil, err
 	}
 	after, err := b.read(0, int64(b.Conns))

@@ -62,7 +62,7 @@ type member struct {
 	out    io.WriteCloser
 	meter  *meter
 	frames splitter
-	heard  []tally // by publisher
+	heard  []tally // by publisher, and that by the place of the channel
 	reply  []byte  // to be sent when the frames at hand are done
 
 	// Of the frames at hand.
@@ -73,7 +73,7 @@ type member struct {
 
 // admit takes over a connection that has been subscribed.
 func (c *crowd) admit(_ context.Context, n int, cn *conn) error {
-	m := &member{crowd: c, n: n, out: cn, meter: &c.meters[n%meters], heard: make([]tally, len(c.publishers)), frames: cn.frames}
+	m := &member{crowd: c, n: n, out: cn, meter: &c.meters[n%meters], heard: make([]tally, len(c.publishers)*c.places()), frames: cn.frames}
 	c.mu.Lock()
 	c.members = append(c.members, m)
 	c.mu.Unlock()
@@ -129,7 +129,7 @@ func (m *member) take(b []byte) error {
 }
 
 func (m *member) frame(op byte, payload []byte) error {
-	reply, done, err := routine(op, payload)
+	reply, done, err := routine(m.crowd.Protocol, op, payload)
 	if m.reply = append(m.reply, reply...); done {
 		return err
 	}
@@ -140,31 +140,36 @@ func (m *member) frame(op byte, payload []byte) error {
 			return nil
 		}
 		payload = rest
-		if s.publisher >= uint64(len(m.heard)) {
-			continue // of another run, on the same channel
+		if !m.hear(s) {
+			continue
 		}
-		m.hear(s)
 		if measuring {
 			m.meter.latency.add(m.now - s.at)
 		}
 	}
 }
 
-// hear counts one message.
-func (m *member) hear(s stamp) {
-	if from := int(s.publisher); from != m.from { //nolint:gosec // less than there are
+// hear counts one message, unless it is one of another run on the same channel, or of a channel not subscribed to.
+func (m *member) hear(s stamp) bool {
+	place, ok := m.crowd.place(m.n, int(s.channel))            //nolint:gosec // five digits
+	if !ok || s.publisher >= uint64(len(m.crowd.publishers)) { // none with Idle
+		return false
+	}
+	from := int(s.publisher) //nolint:gosec // less than there are
+	if from != m.from {
 		m.arrived()
 		m.from = from
 	}
-	switch m.heard[m.from].see(s.number) {
+	switch m.heard[place*len(m.crowd.publishers)+from].see(s.number) {
 	case repeated:
 		m.meter.repeated++
-		return
+		return true
 	case late:
 		m.meter.late++
 	case inOrder:
 	}
 	m.count++
+	return true
 }
 
 // arrived tells the publisher of its messages.

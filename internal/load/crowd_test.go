@@ -128,9 +128,10 @@ func asked(t *testing.T, window int) (c *caller, out *farEnd) {
 	out = &farEnd{}
 	b := &bench{Options: Options{Window: window, Timeout: time.Second}.withDefaults(), start: time.Now()}
 	c = &caller{
-		calls: &calls{bench: b}, conn: &conn{nc: out, timeout: time.Second}, meter: &b.meters[0], next: firstCall,
-		at: map[uint64]time.Duration{}, template: newTemplate("a", leastSize, true),
+		calls: &calls{bench: b}, conn: &conn{nc: out, protocol: socketCluster{}, timeout: time.Second}, meter: &b.meters[0], next: firstCall,
+		at: map[uint64]time.Duration{}, template: newTemplate(socketCluster{}, "a", leastSize, true),
 	}
+	c.each = c.answer
 	for range window {
 		if err := c.ask(); err != nil {
 			t.Fatal(err)
@@ -196,7 +197,7 @@ func TestARefusedCallEndsTheRun(t *testing.T) {
 	t.Parallel()
 	c, _ := asked(t, 2)
 	err := c.frame(opText, []byte(`[{"rid":1000000001},{"rid":1000000002,"error":{"name":"E","message":"no"}}]`))
-	if err == nil || !strings.Contains(err.Error(), "#publish: E: no") {
+	if err == nil || !strings.Contains(err.Error(), "publish refused: E: no") {
 		t.Errorf("got %v, want the refusal", err)
 	}
 }

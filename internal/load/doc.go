@@ -2,8 +2,9 @@
 //
 // # What the figures mean
 //
-// Every message carries the number of its publisher, its own number on its channel and the moment when it was due, in
-// fixed places of the payload. So each subscriber tells what is lost, repeated or out of order, and how long it took.
+// Every message carries the numbers of its publisher and its channel, its own number there, and the moment when it was
+// due, in fixed places of the payload. So each subscriber tells what is lost, repeated or out of order, and how long it
+// took.
 // A latency counts from the moment when the message was due: when the server stops taking publications, those that had
 // to wait for it count with their wait.
 //

@@ -19,10 +19,7 @@ type stage struct {
 }
 
 func (b *bench) fanout(ctx context.Context) (*Report, error) {
-	gap := time.Duration(float64(time.Second) * float64(b.Pubs) / b.Rate)
-	r, err := b.deliver(ctx, func(p *publisher) pace {
-		return byClock(b.start, gap*time.Duration(p.n)/time.Duration(b.Pubs), gap)
-	})
+	r, err := b.deliver(ctx, b.clocked, b.measure)
 	if r != nil {
 		r.Rate = b.Rate
 	}
@@ -30,11 +27,17 @@ func (b *bench) fanout(ctx context.Context) (*Report, error) {
 }
 
 func (b *bench) saturate(ctx context.Context) (*Report, error) {
-	return b.deliver(ctx, func(p *publisher) pace { return p.byWindow(b) })
+	return b.deliver(ctx, func(p *publisher) pace { return p.byWindow(b) }, b.measure)
 }
 
-// deliver measures publishers, each at its pace, and what of theirs arrives.
-func (b *bench) deliver(ctx context.Context, paceOf func(*publisher) pace) (*Report, error) {
+// clocked has all publishers together keep the rate.
+func (b *bench) clocked(p *publisher) pace {
+	gap := time.Duration(float64(time.Second) * float64(b.Pubs) / b.Rate)
+	return byClock(b.start, gap*time.Duration(p.n)/time.Duration(b.Pubs), gap)
+}
+
+// deliver has publishers work, each at its pace, and measures what of theirs arrives.
+func (b *bench) deliver(ctx context.Context, paceOf func(*publisher) pace, measure func(context.Context, counter) (*Report, error)) (*Report, error) {
 	s := &stage{bench: b}
 	for n := range b.Pubs {
 		s.publishers = append(s.publishers, b.newPublisher(n))
@@ -50,7 +53,7 @@ func (b *bench) deliver(ctx context.Context, paceOf func(*publisher) pace) (*Rep
 	for _, p := range s.publishers {
 		publishing.Go(func() { s.attend(p, p.run(sending, paceOf(p))) })
 	}
-	r, err := b.measure(ctx, s.counts)
+	r, err := measure(ctx, s.counts)
 	stop()
 	publishing.Wait()
 	if err != nil {
@@ -66,7 +69,7 @@ func (b *bench) deliver(ctx context.Context, paceOf func(*publisher) pace) (*Rep
 // gather connects everybody.
 func (s *stage) gather(ctx context.Context) error {
 	s.Progress(fmt.Sprintf("connecting %d subscribers", s.Conns))
-	err := s.openAll(ctx, s.Conns, func(n int) string { return s.channel(n % s.Channels) }, s.crowd.admit)
+	err := s.openAll(ctx, s.Conns, s.channelsOf, s.crowd.admit)
 	if err != nil {
 		return err
 	}
@@ -79,8 +82,7 @@ func (s *stage) employ(ctx context.Context, n int, c *conn) error {
 	p := s.publishers[n]
 	p.conn = c
 	err := c.within(ctx, func() error {
-		_, err := c.call("#publish", publication(s.channel(n%s.Channels), `"bench"`))
-		return err
+		return c.call("publish", func(call uint64) []byte { return s.Protocol.Publish(s.channel(n%s.Channels), "bench", call) })
 	})
 	if err != nil {
 		return err

@@ -110,16 +110,19 @@ func splitFrame(b []byte) (op byte, payload []byte, size int, err error) {
 
 // routine deals with what is no message of the application: the WebSocket's and the protocol's liveness, and the end.
 // answer is what to send back.
-func routine(op byte, payload []byte) (answer []byte, done bool, err error) {
+func routine(p Protocol, op byte, payload []byte) (answer []byte, done bool, err error) {
 	switch {
 	case op == opPing:
 		return newFrame(opPong, payload), true, nil
 	case op == opClose:
 		return nil, true, closeError(payload)
-	case op == opText && len(payload) == 0:
-		return newFrame(opText, nil), true, nil
+	case op != opText:
+		return nil, true, nil
 	}
-	return nil, op != opText, nil
+	if pong, ok := p.Pong(payload); ok {
+		return newFrame(opText, pong), true, nil
+	}
+	return nil, false, nil
 }
 
 func closeError(payload []byte) error {

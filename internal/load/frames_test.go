@@ -113,7 +113,7 @@ func TestRoutineIsAnsweredAndTheEndIsTold(t *testing.T) {
 		"close":            {opClose, "", "", true, "closed by the server"},
 		"close, and why":   {opClose, "\x10\x04slow", "", true, "closed by the server: 4100 slow"},
 	} {
-		answer, done, err := routine(c.op, []byte(c.payload))
+		answer, done, err := routine(socketCluster{}, c.op, []byte(c.payload))
 		if string(answer) != c.answer || done != c.done || fmt.Sprint(err) != c.err && (err != nil || c.err != "") {
 			t.Errorf("%s: got %q, %v, %v, want %q, %v, %s", name, answer, done, err, c.answer, c.done, c.err)
 		}

@@ -63,6 +63,8 @@ type fake struct {
 	status int
 	// on is told of each packet and may answer with messages. false: what a good server would answer.
 	on func(p wire.Packet, send func(frame string)) bool
+	// raw is told of each message instead, by a server of another protocol.
+	raw func(payload []byte, send func(frame string))
 
 	mu      sync.Mutex
 	conns   []net.Conn
@@ -136,6 +138,10 @@ func (f *fake) take(nc net.Conn, op byte, payload []byte) {
 		return
 	}
 	send := func(frame string) { _, _ = io.WriteString(nc, frame) }
+	if f.raw != nil {
+		f.raw(payload, send)
+		return
+	}
 	for p := range wire.JSON.Packets(payload) {
 		if f.on != nil && f.on(p, send) {
 			continue

@@ -75,6 +75,13 @@ func (h *histogram) mean() time.Duration {
 	return h.sum / time.Duration(h.total)
 }
 
+func (h *histogram) summary() Latency {
+	return Latency{
+		Mean: Millis(h.mean()), P50: Millis(h.quantile(0.5)), P95: Millis(h.quantile(0.95)),
+		P99: Millis(h.quantile(0.99)), P999: Millis(h.quantile(0.999)), Max: Millis(h.most),
+	}
+}
+
 // octaves gives the counts by powers of two, which are edges of buckets, from the first one that has any to the last.
 // What is shorter than a microsecond is one of them.
 func (h *histogram) octaves() []Octave {

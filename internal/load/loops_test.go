@@ -57,8 +57,8 @@ func overTCP(t *testing.T) (url string, stop func() error) {
 func TestEveryModeRunsOverTCP(t *testing.T) {
 	t.Parallel()
 	url, _ := overTCP(t)
-	for _, mode := range []Mode{Fanout, Saturate, RPC, Connect, Idle} {
-		o := Options{URLs: []string{url, url}, Conns: 40, Channels: 4, Pubs: 2, Duration: 100 * time.Millisecond, Prefix: string(mode)}
+	for _, mode := range []Mode{Fanout, Saturate, RPC, Connect, Idle, Burst} {
+		o := Options{URLs: []string{url, url}, Conns: 40, Channels: 4, Pubs: 2, Duration: 100 * time.Millisecond, Burst: 50, Prefix: string(mode)}
 		if runtime.GOOS == "linux" {
 			o.PIDs = []int{os.Getpid()}
 		}
@@ -66,7 +66,7 @@ func TestEveryModeRunsOverTCP(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", mode, err)
 		}
-		if r.Lost != 0 || r.OutOfOrder != 0 || r.Repeated != 0 || (r.Done == 0) != (mode == Connect || mode == Idle) || (r.Connects == 0) == (mode == Connect || mode == Idle) {
+		if r.Lost != 0 || r.OutOfOrder != 0 || r.Repeated != 0 || (r.Done == 0) != (mode == Connect || mode == Idle) || (r.Connects == 0) == (mode == Connect || mode == Idle || mode == Burst) {
 			t.Errorf("%s: got %+v, want something, and nothing lost", mode, r)
 		}
 		if (r.Server != nil) != (runtime.GOOS == "linux") || r.Latency.P50 <= 0 || r.Latency.Max < r.Latency.P99 {
@@ -182,7 +182,7 @@ func TestReadingDeliveriesCostsNoMemory(t *testing.T) {
 	n := uint64(0)
 	got := testing.AllocsPerRun(1000, func() {
 		n++
-		stamp{0, n, 1}.put(message[60:])
+		stamp{0, 0, n, 1}.put(message[60:])
 		if err := m.take(message); err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +200,7 @@ func BenchmarkTakeADelivery(b *testing.B) {
 	m := &member{crowd: c, meter: &run.meters[0], heard: make([]tally, 1)}
 	message := []byte(text(`{"event":"#publish","data":{"channel":"bench0","data":"` + strings.Repeat("x", 128) + `"}}`))
 	for n := range b.N {
-		stamp{0, uint64(n) + 1, 1}.put(message[60:])
+		stamp{0, 0, uint64(n) + 1, 1}.put(message[60:])
 		if err := m.take(message); err != nil {
 			b.Fatal(err)
 		}

@@ -28,11 +28,15 @@ const (
 	Connect Mode = "connect"
 	// Idle connects subscribers and reads what the server needs for them.
 	Idle Mode = "idle"
+	// Burst publishes as Fanout does, has many more connections come in, and tells how long deliveries take meanwhile.
+	Burst Mode = "burst"
 )
 
 const (
-	mostPublishers = 1 << 16 // four digits of a stamp
-	spareFiles     = 32      // for what a process has open besides
+	mostPublishers = 1 << (4 * publisherDigits)
+	mostChannels   = 1 << (4 * channelDigits)
+	mostTime       = 24 * time.Hour // fits into a stamp, whatever comes before
+	spareFiles     = 32             // for what a process has open besides
 )
 
 // Options say which server to load, and how. Zero values work.
@@ -42,15 +46,18 @@ type Options struct {
 	URLs []string
 	// Remote allows endpoints on other machines, which may not be prepared for it.
 	Remote bool
-	// Token is a signed token for the handshakes.
+	// Protocol is what the server speaks. nil means SocketCluster.
+	Protocol Protocol
+	// Token is a signed token for the handshakes of SocketCluster.
 	Token string
 	// Conns is how many connections there are: subscribers, or callers with RPC. 0 means 1000.
 	Conns int
-	// Channels is how many channels the subscribers are dealt to. 0 means 1.
+	// Channels is how many channels the subscribers are dealt to; if there are more channels than subscribers, the
+	// channels are dealt to these. 0 means 1.
 	Channels int
 	// Pubs is how many connections publish. 0 means 1.
 	Pubs int
-	// Rate is how many messages are published in a second, by all publishers. 0 means 100. Only Fanout has it.
+	// Rate is how many messages are published in a second, by all publishers. 0 means 100. Only Fanout and Burst have it.
 	Rate float64
 	// Size is the length of a payload, at least 32. 0 means 128.
 	Size int
@@ -61,6 +68,11 @@ type Options struct {
 	// Window is how many messages of a publisher, or calls of a connection, are under way with Saturate and RPC.
 	// 0 means 8.
 	Window int
+	// Burst is how many connections come on top with Burst. 0 means 10000.
+	Burst int
+	// Storm opens Burst's connections, and reports as Connect does. It should do so in another process: in this one the
+	// subscribers would have to wait for the storm's turns, and deliveries look late. nil means here all the same.
+	Storm func(ctx context.Context) (*Report, error)
 	// PIDs are the server's processes, whose time and memory are read. That needs Linux.
 	PIDs []int
 	// Parallel is how many connections are opened at once. 0 means 64.
@@ -86,9 +98,13 @@ func (o Options) withDefaults() Options {
 	o.Size = cmp.Or(o.Size, 128)
 	o.Duration = cmp.Or(o.Duration, 10*time.Second)
 	o.Window = cmp.Or(o.Window, 8)
+	o.Burst = cmp.Or(o.Burst, 10_000)
 	o.Parallel = cmp.Or(o.Parallel, 64)
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
 	o.Prefix = cmp.Or(o.Prefix, "bench")
+	if o.Protocol == nil {
+		o.Protocol = socketCluster{token: o.Token}
+	}
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
@@ -96,19 +112,23 @@ func (o Options) withDefaults() Options {
 }
 
 // check tells everything that is wrong, given how many files may be open; 0: not known.
-func (o *Options) check(files int) error {
+func (o *Options) check(mode Mode, files int) error {
 	var errs []error
 	complain := func(wrong bool, format string, args ...any) {
 		if wrong {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	complain(min(o.Conns, o.Channels, o.Pubs, o.Window, o.Parallel) < 1 || o.Rate <= 0, "counts and rates must be positive")
+	complain(min(o.Conns, o.Channels, o.Pubs, o.Window, o.Parallel, o.Burst) < 1 || o.Rate <= 0, "counts and rates must be positive")
 	complain(min(o.Duration, o.Timeout) <= 0 || o.Warmup < 0, "times must be positive")
 	complain(o.Size < leastSize, "a size of %d is too small: a message carries a stamp and has %d bytes or more", o.Size, leastSize)
-	complain(o.Channels > o.Conns, "%d channels for %d connections: each channel needs a subscriber", o.Channels, o.Conns)
+	complain(max(o.Duration, o.Warmup) > mostTime, "%v is the longest time", mostTime)
+	complain(o.Channels > mostChannels, "%d channels are too many: %d is the most", o.Channels, mostChannels)
 	complain(o.Pubs > mostPublishers, "%d publishers are too many: %d is the most", o.Pubs, mostPublishers)
-	need := o.Conns + o.Pubs + 2*min(o.Parallel, o.Conns) + spareFiles
+	need := o.Conns + o.Pubs + spareFiles
+	if mode != Connect {
+		need += 2 * min(o.Parallel, o.Conns) // while a loop takes one over
+	}
 	complain(files > 0 && need > files, "%d connections need %d open files, but this process may have %d: raise the limit (ulimit -n), or take fewer", o.Conns, need, files)
 	for _, text := range o.URLs {
 		errs = append(errs, o.checkURL(text))
@@ -137,8 +157,28 @@ func isLoopback(host string) bool {
 // channel is the name of a channel by its number.
 func (o *Options) channel(n int) string { return fmt.Sprintf("%s%d", o.Prefix, n) }
 
+// channelsOf are those that a subscriber joins: one, or more where there are more channels than subscribers.
+func (o *Options) channelsOf(n int) []string {
+	var names []string
+	for channel := n % o.Channels; channel < o.Channels; channel += o.Conns {
+		names = append(names, o.channel(channel))
+	}
+	return names
+}
+
+// place is which of a subscriber's channels this one is. false: none of them.
+func (o *Options) place(n, channel int) (int, bool) {
+	return channel / o.Conns, channel < o.Channels && (channel-n)%min(o.Conns, o.Channels) == 0
+}
+
+// places is the most channels that a subscriber has.
+func (o *Options) places() int { return (o.Channels-1)/o.Conns + 1 }
+
 // audience is how many subscribers the channel of this number has.
 func (o *Options) audience(channel int) int64 {
+	if o.Channels > o.Conns {
+		return 1
+	}
 	n := o.Conns / o.Channels
 	if channel < o.Conns%o.Channels {
 		n++

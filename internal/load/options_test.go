@@ -10,7 +10,7 @@ import (
 func TestZeroOptionsWork(t *testing.T) {
 	t.Parallel()
 	o := Options{}.withDefaults()
-	if err := o.check(5000); err != nil {
+	if err := o.check(Fanout, 5000); err != nil {
 		t.Error(err)
 	}
 	o.Progress("nobody is told")
@@ -18,14 +18,14 @@ func TestZeroOptionsWork(t *testing.T) {
 
 func TestEverythingWrongIsToldAtOnce(t *testing.T) {
 	t.Parallel()
-	o := Options{Conns: 2, Channels: 3, Size: 31, Warmup: -1, Rate: -1, Pubs: mostPublishers + 1, URLs: []string{"http://127.0.0.1/", "ws://", "ws://a b", "ws://example.com/x"}}.withDefaults()
-	err := o.check(0)
+	o := Options{Conns: 2, Channels: mostChannels + 1, Size: 31, Warmup: -1, Duration: 25 * time.Hour, Rate: -1, Pubs: mostPublishers + 1, URLs: []string{"http://127.0.0.1/", "ws://", "ws://a b", "ws://example.com/x"}}.withDefaults()
+	err := o.check(Fanout, 0)
 	if err == nil {
 		t.Fatal("got no error")
 	}
 	for _, want := range []string{
 		"counts and rates must be positive", "times must be positive", "a size of 31 is too small", "32 bytes or more",
-		"3 channels for 2 connections", "65537 publishers are too many", "http://127.0.0.1/ is not the URL of an endpoint",
+		"1048577 channels are too many: 1048576", "24h0m0s is the longest time", "65537 publishers are too many", "http://127.0.0.1/ is not the URL of an endpoint",
 		"ws:// is not the URL", `invalid character " " in host name`, "example.com is another machine",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -38,12 +38,15 @@ func TestFilesAreCountedBeforeAnythingIsOpened(t *testing.T) {
 	t.Parallel()
 	o := Options{Conns: 1000, Pubs: 10, Parallel: 64}.withDefaults()
 	need := 1000 + 10 + 128 + spareFiles
-	if err := o.check(need); err != nil {
+	if err := o.check(Fanout, need); err != nil {
 		t.Errorf("with as many as needed: %v", err)
 	}
-	err := o.check(need - 1)
+	err := o.check(Fanout, need-1)
 	if err == nil || !strings.Contains(err.Error(), "1000 connections need 1170 open files, but this process may have 1169: raise the limit (ulimit -n)") {
 		t.Errorf("with one less: got %v, want what to do", err)
+	}
+	if err := o.check(Connect, need-128); err != nil {
+		t.Errorf("where nothing is taken over: %v", err)
 	}
 	if got := openFiles(); runtime.GOOS == "linux" && got <= 0 {
 		t.Errorf("got a limit of %d here, want one", got)
@@ -57,11 +60,11 @@ func TestOnlyLoopbackIsLoadedUnasked(t *testing.T) {
 		"ws://0.0.0.0/": false, "ws://10.0.0.1/": false, "ws://[::]/": false, "ws://localhost.example.com/": false, "wss://127.0.0.1.example.com/": false, "ws://2130706433/": false,
 	} {
 		o := Options{URLs: []string{url}}.withDefaults()
-		if err := o.check(0); (err == nil) != want {
+		if err := o.check(Fanout, 0); (err == nil) != want {
 			t.Errorf("%s: got %v, want it allowed: %v", url, err, want)
 		}
 		o.Remote = true
-		if err := o.check(0); err != nil {
+		if err := o.check(Fanout, 0); err != nil {
 			t.Errorf("%s, remote: %v", url, err)
 		}
 	}

@@ -3,15 +3,12 @@ package load
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/skeinrt/skein/internal/wire"
 )
 
 // firstCall makes all numbers of calls as long as each other, so that they are written over in place.
@@ -24,20 +21,18 @@ type template struct {
 }
 
 // newTemplate makes a publication of size bytes, which is acknowledged if it is a call.
-func newTemplate(channel string, size int, call bool) template {
-	cid := uint64(0)
-	if call {
-		cid = firstCall
+func newTemplate(p Protocol, channel string, size int, call bool) template {
+	text := mark + strings.Repeat("x", size-len(mark))
+	if !call {
+		frame := newFrame(opText, p.Publish(channel, text, 0))
+		return template{frame: frame, stamp: bytes.LastIndex(frame, []byte(mark))}
 	}
-	payload := `"` + mark + strings.Repeat("x", size-len(mark)) + `"`
-	frame := newFrame(opText, wire.JSON.AppendEvent(nil, "#publish", publication(channel, payload), cid))
-	return template{
-		frame: frame, stamp: bytes.LastIndex(frame, []byte(mark)), call: len(frame) - len(`}`) - len(strconv.Itoa(firstCall)),
+	frame, other := newFrame(opText, p.Publish(channel, text, firstCall)), newFrame(opText, p.Publish(channel, text, 2*firstCall))
+	number := 0
+	for frame[number] == other[number] { // only the numbers differ, from their first digit on
+		number++
 	}
-}
-
-func publication(channel, payload string) json.RawMessage {
-	return fmt.Appendf(nil, `{"channel":%s,"data":%s}`, wire.AppendString(nil, channel), payload)
+	return template{frame: frame, stamp: bytes.LastIndex(frame, []byte(mark)), call: number}
 }
 
 // stamped is the frame with this stamp; it is overwritten by the next one.
@@ -73,7 +68,7 @@ type publisher struct {
 func (b *bench) newPublisher(n int) *publisher {
 	p := &publisher{n: n, numbers: make([]uint64, b.Channels), ready: make(chan struct{}, 1)}
 	for channel := range b.Channels {
-		p.templates = append(p.templates, newTemplate(b.channel(channel), b.Size, false))
+		p.templates = append(p.templates, newTemplate(b.Protocol, b.channel(channel), b.Size, false))
 		p.audience = append(p.audience, b.audience(channel))
 	}
 	p.goal.Store(math.MaxInt64)
@@ -94,7 +89,7 @@ func (p *publisher) run(ctx context.Context, next pace) error {
 		p.numbers[channel]++
 		p.promise += p.audience[channel]
 		p.owed.Store(p.promise)
-		s := stamp{uint64(p.n), p.numbers[channel], at} //nolint:gosec // not negative
+		s := stamp{uint64(p.n), uint64(channel), p.numbers[channel], at} //nolint:gosec // not negative
 		if err := p.conn.send(p.templates[channel].stamped(s)); err != nil {
 			return err
 		}
@@ -164,7 +159,7 @@ func (p *publisher) listen() error {
 }
 
 func (p *publisher) frame(op byte, payload []byte) error {
-	reply, _, err := routine(op, payload)
+	reply, _, err := routine(p.conn.protocol, op, payload)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,8 @@ func TestTemplatesAreValidPublications(t *testing.T) {
 	for _, channel := range []string{"bench0", `with "quotes" and @@`} {
 		for _, size := range []int{leastSize, 128, 70_000} {
 			for _, call := range []bool{false, true} {
-				tm := newTemplate(channel, size, call)
-				tm.stamped(stamp{1, 2, 3})
+				tm := newTemplate(socketCluster{}, channel, size, call)
+				tm.stamped(stamp{1, 4, 2, 3})
 				if call {
 					tm.numbered(firstCall + 42)
 				}
@@ -30,7 +30,7 @@ func TestTemplatesAreValidPublications(t *testing.T) {
 					if p.Kind != wire.Publish || p.Channel != channel || len(p.Payload) != size+2 {
 						t.Errorf("%s, %d: got kind %d, channel %s, %d octets", channel, size, p.Kind, p.Channel, len(p.Payload))
 					}
-					if s, _, ok := findStamp(p.Payload); !ok || s != (stamp{1, 2, 3}) {
+					if s, _, ok := findStamp(p.Payload); !ok || s != (stamp{1, 4, 2, 3}) {
 						t.Errorf("%s, %d: got the stamp %v, %v", channel, size, s, ok)
 					}
 					if got, _ := p.CID.Uint64(); call && got != firstCall+42 || !call && p.CID != nil {
@@ -92,7 +92,7 @@ func TestAClockStopsWithItsContext(t *testing.T) {
 
 // windowed is a publisher to two channels with 2 and 1 subscribers.
 func windowed(fail context.CancelCauseFunc) (*bench, *publisher) {
-	b := &bench{Options: Options{Conns: 3, Channels: 2, Pubs: 1, Size: 32, Window: 2, Timeout: time.Second}, start: time.Now(), fail: fail}
+	b := &bench{Options: Options{Conns: 3, Channels: 2, Pubs: 1, Size: 32, Window: 2, Timeout: time.Second}.withDefaults(), start: time.Now(), fail: fail}
 	return b, b.newPublisher(0)
 }
 
@@ -177,7 +177,7 @@ func TestAPublisherEndsWithItsConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		b := &bench{Options: Options{Conns: 1, Channels: 1, Pubs: 1, Size: 32, Timeout: time.Second}}
+		b := &bench{Options: Options{Conns: 1, Channels: 1, Pubs: 1, Size: 32, Timeout: time.Second}.withDefaults()}
 		p := b.newPublisher(0)
 		p.conn = &conn{nc: near, timeout: time.Second}
 		err := p.run(t.Context(), func(context.Context, int) (time.Duration, bool) { return 0, true })

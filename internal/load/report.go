@@ -27,6 +27,10 @@ type Report struct {
 	Connects float64 `json:"connectsPerSecond,omitempty"`
 	// Latency is of deliveries, acknowledgements, or opening a connection.
 	Latency Latency `json:"latencyMs"`
+	// Calm is the latency of deliveries before Burst's connections came in.
+	Calm *Latency `json:"calmLatencyMs,omitempty"`
+	// Opening is what opening one of Burst's connections took.
+	Opening *Latency `json:"openingLatencyMs,omitempty"`
 	// Octaves are the latencies counted by powers of two.
 	Octaves []Octave `json:"octaves"`
 	// Lost is how many deliveries or acknowledgements were still missing when nothing more came.
@@ -85,6 +89,13 @@ func (m Millis) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, math.Round(float64(m)/1e3)/1e3, 'f', -1, 64), nil
 }
 
+// UnmarshalJSON reads what MarshalJSON gives.
+func (m *Millis) UnmarshalJSON(b []byte) error {
+	x, err := strconv.ParseFloat(string(b), 64)
+	*m = Millis(math.Round(x * 1e6))
+	return err
+}
+
 // String gives three significant digits.
 func (m Millis) String() string {
 	if m == 0 {
@@ -124,16 +135,13 @@ func cores(cpu, took time.Duration) float64 {
 	if took <= 0 {
 		return 0
 	}
-	return round(cpu.Seconds() / took.Seconds())
+	return math.Round(cpu.Seconds()/took.Seconds()*1e4) / 1e4 // idle servers use little
 }
 
 func round(x float64) float64 { return math.Round(x*100) / 100 }
 
 func (r *Report) setLatency(h *histogram) {
-	r.Latency = Latency{
-		Mean: Millis(h.mean()), P50: Millis(h.quantile(0.5)), P95: Millis(h.quantile(0.95)),
-		P99: Millis(h.quantile(0.99)), P999: Millis(h.quantile(0.999)), Max: Millis(h.most),
-	}
+	r.Latency = h.summary()
 	r.Octaves = h.octaves()
 }
 
@@ -151,11 +159,12 @@ func (r *Report) Text() string {
 	if r.Connects > 0 {
 		line("connects", "%s/s", grouped(r.Connects))
 	}
-	line("latency", "p50 %v  p95 %v  p99 %v  p99.9 %v  max %v", r.Latency.P50, r.Latency.P95, r.Latency.P99, r.Latency.P999, r.Latency.Max)
-	if r.Mode == Fanout || r.Mode == Saturate || r.Mode == RPC {
+	line("latency", "%v", r.Latency)
+	r.burstLines(line)
+	if r.Mode != Connect && r.Mode != Idle {
 		line("lost", "%d", r.Lost)
 	}
-	if r.Mode == Fanout || r.Mode == Saturate {
+	if r.Mode == Fanout || r.Mode == Saturate || r.Mode == Burst {
 		line("out of order", "%d", r.OutOfOrder)
 		line("repeated", "%d", r.Repeated)
 	}
@@ -174,6 +183,21 @@ func (r *Report) Text() string {
 	_ = w.Flush() // into memory
 	r.histogram(&b)
 	return b.String()
+}
+
+// burstLines tell how it was before, and how the connections fared.
+func (r *Report) burstLines(line func(name, format string, args ...any)) {
+	if r.Calm != nil {
+		line("before", "%v", *r.Calm)
+	}
+	if r.Opening != nil {
+		line("opening", "%v", *r.Opening)
+	}
+}
+
+// String gives those that matter.
+func (l Latency) String() string {
+	return fmt.Sprintf("p50 %v  p95 %v  p99 %v  p99.9 %v  max %v", l.P50, l.P95, l.P99, l.P999, l.Max)
 }
 
 // things are what Done, or otherwise Connects, counts.

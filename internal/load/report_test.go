@@ -68,6 +68,8 @@ func TestEveryModeTellsWhatItMeasures(t *testing.T) {
 		{Report{Mode: Idle, Server: &Server{BytesPerConn: 9000}}, "memory   9000 bytes per connection\n", "lost"},
 		{Report{Mode: Idle, Server: &Server{BytesPerConn: -5}}, "was there before", "-5"},
 		{Report{Mode: Connect}, "latency  p50 0 ", "<"},
+		{Report{Mode: Burst, Calm: &Latency{P99: 5}, Opening: &Latency{P50: 7}}, "opening       p50 7ns ", "<"},
+		{Report{Mode: Burst, Calm: &Latency{P99: 5}}, "before        p50 0  p95 0  p99 5ns ", "opening"},
 	} {
 		got := c.r.Text()
 		if !strings.Contains(got, c.with) || strings.Contains(got, c.without) {
@@ -90,6 +92,26 @@ func TestTheJSONHasNamesAndMilliseconds(t *testing.T) {
 		`"server":{"cores":0.5,"cpuSecondsPerMillion":5,"memory":41943040},"ownCores":0.25}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestTheJSONIsReadAgain(t *testing.T) {
+	t.Parallel()
+	want := sample()
+	b, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Report
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(got)
+	if err != nil || string(again) != string(b) {
+		t.Errorf("got %s, %v, want %s", again, err, b)
+	}
+	if err := json.Unmarshal([]byte(`{"latencyMs":{"p50":"5 ms"}}`), &got); err == nil {
+		t.Error("a text for a number of milliseconds: got no error")
 	}
 }
 

@@ -1,16 +1,12 @@
 package load
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/skeinrt/skein/internal/wire"
 )
 
 // calls is what all callers share.
@@ -32,7 +28,9 @@ type caller struct {
 	meter    *meter
 	template template
 	next     uint64
-	at       map[uint64]time.Duration // when those under way were sent
+	at       map[uint64]time.Duration         // when those under way were sent
+	each     func(call uint64, refused error) // the method answer, made once
+	failed   error
 }
 
 func (b *bench) rpc(ctx context.Context) (*Report, error) {
@@ -43,10 +41,7 @@ func (b *bench) rpc(ctx context.Context) (*Report, error) {
 	b.Progress(fmt.Sprintf("connecting %d callers", b.Conns))
 	err := b.openAll(ctx, b.Conns, none, func(_ context.Context, n int, c *conn) error {
 		// In a channel of its own, so that none is a place where all meet.
-		cs.callers[n] = &caller{
-			calls: cs, conn: c, meter: &b.meters[n%meters], next: firstCall, at: make(map[uint64]time.Duration, b.Window),
-			template: newTemplate(fmt.Sprintf("%sCall%d", b.Prefix, n), b.Size, true),
-		}
+		cs.callers[n] = cs.newCaller(n, c)
 		return nil
 	})
 	if err != nil {
@@ -71,6 +66,15 @@ func (b *bench) rpc(ctx context.Context) (*Report, error) {
 	r.Lost = b.settle(ctx, func() int64 { return cs.asked.Load() - cs.answered.Load() })
 	r.setLatency(&sum(&b.meters).latency)
 	return r, nil
+}
+
+func (cs *calls) newCaller(n int, conn *conn) *caller {
+	c := &caller{
+		calls: cs, conn: conn, meter: &cs.meters[n%meters], next: firstCall, at: make(map[uint64]time.Duration, cs.Window),
+		template: newTemplate(cs.Protocol, fmt.Sprintf("%sCall%d", cs.Prefix, n), cs.Size, true),
+	}
+	c.each = c.answer
+	return c
 }
 
 // watch ends the run when no answer comes any more, as no call would either.
@@ -116,55 +120,30 @@ func (c *caller) ask() error {
 }
 
 func (c *caller) frame(op byte, payload []byte) error {
-	reply, done, err := routine(op, payload)
+	reply, done, err := routine(c.Protocol, op, payload)
 	if err != nil || done {
 		return errors.Join(err, c.conn.send(reply))
 	}
-	if bytes.Contains(payload, []byte(`"error"`)) {
-		if err := refused(payload); err != nil {
-			return err
-		}
-	}
-	for call, rest := nextAnswer(payload); call != 0; call, rest = nextAnswer(rest) {
-		at, ok := c.at[call]
-		if !ok {
-			continue
-		}
-		delete(c.at, call)
-		c.answered.Add(1)
-		if c.measuring.Load() {
-			c.meter.note(time.Since(c.start) - at)
-		}
-		if !c.stopped.Load() {
-			err = c.ask()
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	c.Protocol.Answers(payload, c.each)
+	return c.failed
 }
 
-// refused looks for a bad answer.
-func refused(payload []byte) error {
-	for p := range wire.JSON.Packets(payload) {
-		if p.Kind == wire.Response && p.Error != nil {
-			return fmt.Errorf("#publish: %s", refusal(p.Error))
-		}
+// answer takes down the answer to a call, and calls anew.
+func (c *caller) answer(call uint64, refused error) {
+	at, ok := c.at[call]
+	if !ok || c.failed != nil {
+		return
 	}
-	return nil
-}
-
-// nextAnswer is the first number of an answered call, 0: none, and what is behind it. Nothing but answers comes to
-// somebody who has not subscribed, so that the key need not be parsed.
-func nextAnswer(b []byte) (call uint64, rest []byte) {
-	const key = `"rid":`
-	i := bytes.Index(b, []byte(key))
-	if i < 0 {
-		return 0, nil
+	if refused != nil {
+		c.failed = fmt.Errorf("publish refused: %w", refused)
+		return
 	}
-	for i += len(key); i < len(b) && '0' <= b[i] && b[i] <= '9' && call < math.MaxUint32; i++ {
-		call = call*10 + uint64(b[i]-'0')
+	delete(c.at, call)
+	c.answered.Add(1)
+	if c.measuring.Load() {
+		c.meter.note(time.Since(c.start) - at)
 	}
-	return call, b[i:]
+	if !c.stopped.Load() {
+		c.failed = c.ask()
+	}
 }

@@ -272,7 +272,7 @@ func TestTokensAuthenticateEveryConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ spoil, want string }{{"", ""}, {"x", "connection 1 of 1: the server refused the token: AuthToken"}} {
+	for _, c := range []struct{ spoil, want string }{{"", ""}, {"x", "connection 1 of 1: handshake refused: the token: AuthToken"}} {
 		synctest.Test(t, func(t *testing.T) {
 			srv := skeintest.Start(t, skein.Options{Tokens: keys})
 			token, err := keys.Sign(map[string]any{"user": "bench"}, auth.SignOptions{})
@@ -289,7 +289,7 @@ func TestTokensAuthenticateEveryConnection(t *testing.T) {
 
 func TestTheEndOfTheContextEndsEverything(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []Mode{Fanout, Saturate, RPC, Connect, Idle} {
+	for _, mode := range []Mode{Fanout, Saturate, RPC, Connect, Idle, Burst} {
 		for _, after := range []time.Duration{0, 7 * time.Millisecond, 200 * time.Millisecond} {
 			synctest.Test(t, func(t *testing.T) {
 				srv := skeintest.Start(t, skein.Options{})
@@ -311,7 +311,7 @@ func TestTheEndOfTheContextEndsEverything(t *testing.T) {
 
 func TestTheLossOfTheServerEndsTheRun(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []Mode{Fanout, Saturate, RPC, Idle} {
+	for _, mode := range []Mode{Fanout, Saturate, RPC, Idle, Burst} {
 		synctest.Test(t, func(t *testing.T) {
 			srv := skeintest.Start(t, skein.Options{})
 			stopped := make(chan error, 1)
@@ -352,12 +352,12 @@ func TestRefusalsAreTold(t *testing.T) {
 		mode Mode
 		f    *fake
 	}{
-		"connection 1 of 4: upgrade refused: 404 Not Found not here":  {Connect, &fake{status: 404}},
-		"connection 1 of 4: #handshake: SillyError: not you":          {Idle, &fake{on: refuse(wire.Handshake, false)}},
-		"connection 1 of 4: #subscribe: SillyError: not you":          {Saturate, &fake{on: refuse(wire.Subscribe, false)}},
-		"connection 1 of 1: #publish: SillyError: not you":            {Fanout, &fake{on: refuse(wire.Publish, false)}},
-		" of 4: #publish: SillyError: not you":                        {RPC, &fake{on: refuse(wire.Publish, true)}},
-		"connection 1 of 4: #handshake: closed by the server: 4008 x": {Connect, &fake{on: closing}},
+		"connection 1 of 4: upgrade refused: 404 Not Found not here": {Connect, &fake{status: 404}},
+		"connection 1 of 4: handshake refused: SillyError: not you":  {Idle, &fake{on: refuse(wire.Handshake, false)}},
+		"connection 1 of 4: subscribe refused: SillyError: not you":  {Saturate, &fake{on: refuse(wire.Subscribe, false)}},
+		"connection 1 of 1: publish refused: SillyError: not you":    {Fanout, &fake{on: refuse(wire.Publish, false)}},
+		" of 4: publish refused: SillyError: not you":                {RPC, &fake{on: refuse(wire.Publish, true)}},
+		"connection 1 of 4: handshake: closed by the server: 4008 x": {Connect, &fake{on: closing}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := skeintest.NewListener()

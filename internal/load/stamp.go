@@ -5,30 +5,32 @@ import (
 	"time"
 )
 
-// A stamp begins each payload: a mark and three numbers of fixed width in hexadecimal, so that it is written and found
+// A stamp begins each payload: a mark and four numbers of fixed width in hexadecimal, so that it is written and found
 // without encoding anything, whatever is around it.
 const (
 	mark            = "@@"
 	publisherDigits = 4
-	numberDigits    = 10
-	timeDigits      = 14
-	stampSize       = len(mark) + publisherDigits + numberDigits + timeDigits
-	leastSize       = 32
+	channelDigits   = 5
+	numberDigits    = 9
+	timeDigits      = 12
+	stampSize       = len(mark) + publisherDigits + channelDigits + numberDigits + timeDigits
+	leastSize       = stampSize
 )
 
 // stamp says which message of which publisher it is, and when it was due.
 type stamp struct {
 	publisher uint64
+	channel   uint64
 	number    uint64 // on its channel, from 1
 	at        time.Duration
 }
 
 func (s stamp) put(dst []byte) {
 	dst = dst[copy(dst, mark):]
-	putHex(dst[:publisherDigits], s.publisher)
-	dst = dst[publisherDigits:]
-	putHex(dst[:numberDigits], s.number)
-	putHex(dst[numberDigits:numberDigits+timeDigits], uint64(s.at)) //nolint:gosec // since the beginning: not negative
+	dst = putHex(dst, s.publisher, publisherDigits)
+	dst = putHex(dst, s.channel, channelDigits)
+	dst = putHex(dst, s.number, numberDigits)
+	putHex(dst, uint64(s.at), timeDigits) //nolint:gosec // since the beginning: not negative
 }
 
 // findStamp gives the first stamp and what is behind it.
@@ -39,34 +41,38 @@ func findStamp(b []byte) (s stamp, rest []byte, ok bool) {
 			return stamp{}, nil, false
 		}
 		digits := b[i+len(mark) : i+stampSize]
-		publisher, ok1 := hex(digits[:publisherDigits])
-		number, ok2 := hex(digits[publisherDigits:][:numberDigits])
-		at, ok3 := hex(digits[publisherDigits+numberDigits:])
-		if ok1 && ok2 && ok3 {
-			return stamp{publisher, number, time.Duration(at)}, b[i+stampSize:], true //nolint:gosec // 56 bits
+		publisher, digits, ok1 := takeHex(digits, publisherDigits)
+		channel, digits, ok2 := takeHex(digits, channelDigits)
+		number, digits, ok3 := takeHex(digits, numberDigits)
+		at, _, ok4 := takeHex(digits, timeDigits)
+		if ok1 && ok2 && ok3 && ok4 {
+			return stamp{publisher, channel, number, time.Duration(at)}, b[i+stampSize:], true //nolint:gosec // 48 bits
 		}
 		b = b[i+1:]
 	}
 }
 
-func putHex(dst []byte, n uint64) {
-	for i := len(dst) - 1; i >= 0; i-- {
+// putHex writes so many digits and gives what is behind them.
+func putHex(dst []byte, n uint64, digits int) []byte {
+	for i := digits - 1; i >= 0; i-- {
 		dst[i] = "0123456789abcdef"[n&15]
 		n >>= 4
 	}
+	return dst[digits:]
 }
 
-func hex(b []byte) (n uint64, ok bool) {
-	for _, c := range b {
+// takeHex reads so many digits and gives what is behind them.
+func takeHex(b []byte, digits int) (n uint64, rest []byte, ok bool) {
+	for _, c := range b[:digits] {
 		switch {
 		case '0' <= c && c <= '9':
 			c -= '0'
 		case 'a' <= c && c <= 'f':
 			c -= 'a' - 10
 		default:
-			return 0, false
+			return 0, b[digits:], false
 		}
 		n = n<<4 | uint64(c)
 	}
-	return n, true
+	return n, b[digits:], true
 }

@@ -19,8 +19,8 @@ func found(b []byte) []stamp {
 
 func TestStampsAreFoundInWhateverIsAroundThem(t *testing.T) {
 	t.Parallel()
-	one := stamp{publisher: 3, number: 77, at: time.Hour + 5}
-	two := stamp{publisher: mostPublishers - 1, number: 1<<40 - 1, at: 1<<56 - 1}
+	one := stamp{publisher: 3, channel: 5, number: 77, at: time.Hour + 5}
+	two := stamp{publisher: mostPublishers - 1, channel: mostChannels - 1, number: 1<<36 - 1, at: 1<<48 - 1}
 	put := func(s stamp) string {
 		b := make([]byte, stampSize)
 		s.put(b)
@@ -51,8 +51,8 @@ func TestStampsAreFoundInWhateverIsAroundThem(t *testing.T) {
 func TestStampIsTextThatJSONNeedNotEscape(t *testing.T) {
 	t.Parallel()
 	b := bytes.Repeat([]byte{'x'}, leastSize)
-	stamp{publisher: 0xabcd, number: 0x123456789a, at: 0xfedcba98765432}.put(b)
-	if got, want := string(b), "@@abcd123456789afedcba98765432xx"; got != want {
+	stamp{publisher: 0xabcd, channel: 0x12345, number: 0x6789abcde, at: 0xfedcba987654}.put(b)
+	if got, want := string(b), "@@abcd123456789abcdefedcba987654"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -61,7 +61,7 @@ func TestStampIsTextThatJSONNeedNotEscape(t *testing.T) {
 func TestStampsCostNoMemory(t *testing.T) {
 	b := []byte(`{"event":"#publish","data":{"channel":"bench0","data":"` + strings.Repeat("x", 128) + `"}}`)
 	got := testing.AllocsPerRun(100, func() {
-		stamp{1, 2, 3}.put(b[54:])
+		stamp{1, 4, 2, 3}.put(b[54:])
 		if s, _, ok := findStamp(b); !ok || s.number != 2 {
 			t.Errorf("got %v, %v, want number 2", s, ok)
 		}
@@ -73,7 +73,7 @@ func TestStampsCostNoMemory(t *testing.T) {
 
 func FuzzFindStamp(f *testing.F) {
 	b := make([]byte, stampSize)
-	stamp{1, 2, 3}.put(b)
+	stamp{1, 4, 2, 3}.put(b)
 	f.Add(b)
 	f.Add(append([]byte("@@@@"), b...))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -95,8 +95,8 @@ func FuzzFindStamp(f *testing.F) {
 
 func BenchmarkFindStamp(b *testing.B) {
 	b.ReportAllocs()
-	frame := newTemplate("bench0", 128, false)
-	bytes := frame.stamped(stamp{1, 2, 3})
+	frame := newTemplate(socketCluster{}, "bench0", 128, false)
+	bytes := frame.stamped(stamp{1, 4, 2, 3})
 	for range b.N {
 		if _, _, ok := findStamp(bytes); !ok {
 			b.Fatal("not found")
