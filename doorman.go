@@ -137,8 +137,8 @@ func neighbourhood(addr netip.Addr) netip.Prefix {
 // letIn decides about an upgrade request, before anything is allocated for its connection: is it one, may it come (the
 // question), is its origin allowed, is there room. It answers refusals itself. The caller owes a release.
 func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx context.Context) error, o origins) (release func(), ok bool) {
-	if !s.accepting() {
-		notRunning(w)
+	if why := s.closed(); why != "" {
+		unavailable(w, why)
 		return nil, false
 	}
 	if !ws.IsUpgrade(r) {

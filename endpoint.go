@@ -202,10 +202,10 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	e.count(false, 1)
 	s.clock.handshake = time.Now().Add(e.HandshakeTimeout)
-	stays := e.server.keep(conn)
+	stays := e.server.keep(conn, s)
 	conn.Start((*receiver)(s))
 	if !stays {
-		s.shut(CloseGoingAway, "")
+		s.goAway(CloseNoStatus)
 	}
 	s.watch() // the handshake may have come already
 }

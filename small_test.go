@@ -135,7 +135,7 @@ func TestLimitsTakeWhatTheyDoNotSayFromTheServer(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	times := Timeouts{Stop: time.Second}.withDefaults()
-	if want := (Timeouts{Start: 30 * time.Second, Stop: time.Second, Hook: 10 * time.Second, Header: 5 * time.Second, Body: 30 * time.Second}); times != want {
+	if want := (Timeouts{Start: 30 * time.Second, Drain: 5 * time.Second, Stop: time.Second, Hook: 10 * time.Second, Header: 5 * time.Second, Body: 30 * time.Second}); times != want {
 		t.Errorf("got %+v, want %+v", times, want)
 	}
 	if c := (ConnLimits{}).InForce(); c.Total <= 0 || c.PerAddress != 100 {
