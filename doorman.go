@@ -139,8 +139,8 @@ func neighbourhood(addr netip.Addr) netip.Prefix {
 // question, if there is one), is its origin allowed, is there room. It answers refusals itself. Who is
 // let in owes doorman.leave.
 func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx context.Context) error, o origins) (from netip.Addr, ok bool) {
-	if !s.accepting() {
-		notRunning(w)
+	if why := s.closed(); why != "" {
+		unavailable(w, why)
 		return from, false
 	}
 	if !ws.IsUpgrade(r) {

@@ -203,11 +203,11 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.visitor = &visitor{forwarded, r.URL.RawQuery}
 	}
 	e.count(false, 1)
-	*s.clock.at(handshakeAlarm) = e.server.now() + moment(e.HandshakeTimeout)
-	stays := e.server.keep(conn)
+	*s.clock.at(handshakeAlarm) = e.server.now() + instant(e.HandshakeTimeout)
+	stays := e.server.keep(conn, s)
 	conn.Start((*receiver)(s))
 	if !stays {
-		s.shut(CloseGoingAway, "")
+		s.goAway(CloseNoStatus)
 	}
 	s.watch() // the handshake may have come already
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // HookFunc answers one question about an event: nil goes on, an error refuses, an edit of the event passes on.
-// Observers (OnConnect, OnAuthChange, OnSubscribed, OnUnsubscribe, OnDisconnect) cannot refuse; their errors are logged.
+// Observers (OnConnect, OnAuthChange, OnSubscribed, OnUnsubscribe, OnDisconnect, OnGap) cannot refuse; their errors are logged.
 type HookFunc = func(ctx context.Context, e *Event) error
 
 // Source says through which door a publication came in.
@@ -52,7 +52,7 @@ type Event struct {
 	Session *Session
 	// Request is the upgrade request, at OnUpgrade and OnHandshake.
 	Request *http.Request
-	// Channel of a subscription, publication or delivery. OnPublish may redirect by changing it.
+	// Channel of a subscription, publication, delivery or gap. OnPublish may redirect by changing it.
 	Channel string
 	// Name of the procedure or event, at OnCall and OnTransmit.
 	Name string
@@ -98,6 +98,7 @@ const (
 	onCall
 	onTransmit
 	onDisconnect
+	onGap
 	points
 )
 
@@ -105,6 +106,7 @@ func (p point) String() string {
 	return [points]string{
 		"OnUpgrade", "OnHandshake", "OnConnect", "OnAuthenticate", "OnAuthChange", "OnSubscribe", "OnSubscribed",
 		"OnUnsubscribe", "OnPublish", "OnDeliver", "OnCall", "OnTransmit", "OnDisconnect",
+		"OnGap",
 	}[p]
 }
 

@@ -37,6 +37,7 @@ type Host struct {
 	routes     []*route
 	procedures map[string]procedure
 	receivers  map[string]receiveFunc
+	wide       wide
 	listeners  []*listener
 	tasks      []*task
 	metrics    []func(yield func(Metric))
@@ -48,6 +49,12 @@ type Host struct {
 // stages are what is called in the plugin's own life.
 type stages struct {
 	ready, drain, stop []func(ctx context.Context) error
+}
+
+// wide is what concerns the plugin on other nodes.
+type wide struct {
+	questions map[string]AskFunc
+	onces     []string // work of Once, by its name in the whole cluster
 }
 
 // drivers are what a plugin offers by name.
@@ -210,6 +217,10 @@ func (h *Host) OnTransmit(pattern string, fn HookFunc) *Hook { return h.hook(onT
 
 // OnDisconnect tells that a connection has ended, opened or not. Its channels are left after it.
 func (h *Host) OnDisconnect(fn HookFunc) *Hook { return h.hook(onDisconnect, "*", fn) }
+
+// OnGap tells that messages of a channel have not reached this node, or perhaps not: one was lost between two nodes, or the
+// link between them was. The sessions in the channel are told with the event #gap, behind the hooks.
+func (h *Host) OnGap(fn HookFunc) *Hook { return h.hook(onGap, "*", fn) }
 
 // Publish sends a message to every subscriber of a channel on every node. The hooks are asked, with SourcePlugin.
 // data is JSON text, or nil for undefined; it is copied.

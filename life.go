@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +31,7 @@ type life struct {
 	tasks  crew
 	began  time.Time
 	stood  atomic.Bool   // the engine stands: publications are taken
+	spare  time.Duration // left of what lastChance is taken from, of Shutdown
 	over   chan struct{} // closed at the very end
 }
 
@@ -140,8 +139,14 @@ func (s *Server) setUpPlugins(ctx context.Context) error {
 func (s *Server) startEngine(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeouts.Start)
 	defer cancel()
+	if err := s.attach(); err != nil {
+		return err
+	}
 	if err := s.engine.Start(ctx, s.deliver); err != nil {
 		return fmt.Errorf("start the engine: %w", err)
+	}
+	if err := s.recognise(); err != nil {
+		return err
 	}
 	s.gates.engine = s.engine
 	s.life.stood.Store(true)
@@ -169,6 +174,7 @@ func (s *Server) becomeReady(ctx context.Context) error {
 }
 
 func (s *Server) startTasks() {
+	s.life.tasks.Go(func() { s.tellGaps(s.life.ctx) })
 	for _, r := range s.plugins {
 		for _, t := range r.host.tasks {
 			s.life.tasks.Go(func() { t.run(s.life.ctx) })
@@ -176,93 +182,18 @@ func (s *Server) startTasks() {
 	}
 }
 
-// Shutdown takes the server down: no new connections, the plugins' OnDrain, connections told to go away, background
-// work ended, OnStop in reverse, the engine closed. It takes Timeouts.Stop at most, or until ctx ends, and half a second
-// more for each plugin or engine that does not end by itself. Another call waits for the first one.
-func (s *Server) Shutdown(ctx context.Context) error {
-	if !s.enter(running, draining) {
-		return s.awaitEnd(ctx)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.options.Timeouts.Stop, fmt.Errorf("it took longer than %v", s.options.Timeouts.Stop))
-	defer cancel()
-	var errs []error
-	for _, r := range slices.Backward(s.plugins) {
-		for _, fn := range slices.Backward(r.host.stages.drain) {
-			if err := guarded(ctx, s.options.Timeouts.Stop, fn); err != nil {
-				errs = append(errs, r.blame(fmt.Errorf("OnDrain: %w", err)))
-			}
-		}
-	}
-	s.sendAway(ctx)
-	errs = append(errs, s.fall(ctx, ErrStopped))
-	return errors.Join(errs...)
-}
-
-// awaitEnd waits for a shutdown that another has begun.
-func (s *Server) awaitEnd(ctx context.Context) error {
-	s.mu.Lock()
-	ending := s.phase == draining || s.phase == stopped
-	s.mu.Unlock()
-	if !ending {
-		return ErrStopped
-	}
-	select {
-	case <-s.life.over:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// keep notes a connection, for sendAway, and reports whether it may stay: a server that drains keeps none.
-func (s *Server) keep(c *ws.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase != running {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	return true
-}
-
-func (s *Server) drop(c *ws.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-}
-
-// sendAway closes every connection with the code that brings its client back, and waits until they are gone or ctx ends.
-func (s *Server) sendAway(ctx context.Context) {
-	for x := range s.Sessions() {
-		x.shut(CloseGoingAway, "")
-	}
-	s.mu.Lock()
-	conns := slices.Collect(maps.Keys(s.conns))
-	servers := slices.Collect(maps.Keys(s.servers))
-	s.mu.Unlock()
-	for _, c := range conns {
-		c.Close(CloseGoingAway, "") // does nothing where the session has
-	}
-	for s.runtime.Conns() > 0 && wait(ctx, 10*time.Millisecond) {
-		continue
-	}
-	s.stopServers(ctx, servers)
-}
-
-func (s *Server) stopServers(ctx context.Context, servers []*http.Server) {
-	for _, h := range servers {
-		if err := h.Shutdown(ctx); err != nil {
-			_ = h.Close() // ctx has ended: what is left is cut
-		}
-	}
-}
-
-// lastChance is how long something that has to end may take when the time for all is over.
-const lastChance = 500 * time.Millisecond
+const (
+	// lastChance is how long something that has to end may take when the time for all is over.
+	lastChance = 500 * time.Millisecond
+	// lastChances is how long all that has to end may take then, but for a moment each.
+	lastChances = time.Second
+	moment      = 10 * time.Millisecond
+)
 
 // fall is the way down, from wherever the way up has come.
 func (s *Server) fall(ctx context.Context, cause error) error {
 	s.mux.Store(nil)
+	s.life.spare = lastChances
 	s.life.cancel(cause)
 	errs := []error{s.end(ctx, func(context.Context) error {
 		s.runtime.Close()
@@ -290,16 +221,18 @@ func (s *Server) fall(ctx context.Context, cause error) error {
 	return errors.Join(errs...)
 }
 
-// end gives something the time that is left to end.
+// end gives something the time that is left to end, or its last chance.
 func (s *Server) end(ctx context.Context, fn func(ctx context.Context) error) error {
 	left := s.options.Timeouts.Stop
 	if deadline, ok := ctx.Deadline(); ok {
 		left = min(left, time.Until(deadline))
 	}
-	if ctx.Err() != nil {
-		left = 0
+	if ctx.Err() != nil || left <= moment {
+		left = max(moment, min(lastChance, s.life.spare))
+		began := time.Now()
+		defer func() { s.life.spare -= time.Since(began) }()
 	}
-	return guarded(context.WithoutCancel(ctx), max(left, lastChance), fn)
+	return guarded(context.WithoutCancel(ctx), left, fn)
 }
 
 // guarded calls one function of a plugin's life under a deadline and a recover.

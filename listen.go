@@ -21,7 +21,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", s.options.Addr)
 	if err != nil {
-		return errors.Join(fmt.Errorf("listen on %s: %w", s.options.Addr, err), s.shutdownIn(context.WithoutCancel(ctx)))
+		return errors.Join(fmt.Errorf("listen on %s: %w", s.options.Addr, err), s.Shutdown(context.WithoutCancel(ctx)))
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("addr", l.Addr().String()))
 	served := make(chan error, 1)
@@ -30,16 +30,10 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-served: // the listener has failed, or the program has called Shutdown
 	case <-ctx.Done():
 	}
-	return errors.Join(err, s.shutdownIn(context.WithoutCancel(ctx)))
+	return errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
 }
 
-func (s *Server) shutdownIn(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.options.Timeouts.Stop)
-	defer cancel()
-	return s.Shutdown(ctx)
-}
-
-// Serve accepts connections from l until Shutdown, and then returns nil. Several listeners may be served at once. With
+// Serve accepts connections from l until Shutdown, and returns nil when that is over. Several listeners may be served at once. With
 // Options.TLS it speaks TLS.
 func (s *Server) Serve(l net.Listener) error {
 	if s.options.TLS != nil {
@@ -67,6 +61,7 @@ func (s *Server) Serve(l net.Listener) error {
 	delete(s.servers, h)
 	s.mu.Unlock()
 	if errors.Is(err, http.ErrServerClosed) {
+		<-s.life.over // whoever waits for Serve may end the program behind it
 		return nil
 	}
 	return fmt.Errorf("serve %s: %w", l.Addr(), err)
@@ -103,11 +98,11 @@ const (
 )
 
 // ServeHTTP serves one request, in a program that has its own listener. Before Start and after Shutdown it answers
-// 503; while the server shuts down, upgrades are. Upgrades need a connection that can be hijacked: HTTP/1.1.
+// 503; while the server shuts down or waits for its cluster, upgrades are. Upgrades need a connection that can be hijacked: HTTP/1.1.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	mux := s.mux.Load()
 	if mux == nil {
-		notRunning(w)
+		unavailable(w, notRunning)
 		return
 	}
 	if len(r.RequestURI) > maxURI {
@@ -128,14 +123,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	mux.ServeHTTP(w, r)
 }
 
-func notRunning(w http.ResponseWriter) {
+const notRunning = "The server is not running"
+
+func unavailable(w http.ResponseWriter, why string) {
 	w.Header().Set("Retry-After", "1")
-	plainError(w, http.StatusServiceUnavailable, "The server is not running")
+	plainError(w, http.StatusServiceUnavailable, why)
 }
 
-// accepting reports whether new connections are let in.
-func (s *Server) accepting() bool {
+// closed says why no new connections are let in; "" where they are.
+func (s *Server) closed() string {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.phase == running
+	phase := s.phase
+	s.mu.Unlock()
+	if phase != running {
+		return notRunning
+	}
+	if err := s.apart(); err != nil {
+		return err.Error()
+	}
+	return ""
 }

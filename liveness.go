@@ -11,12 +11,12 @@ import (
 // clock is what a session waits for. Its connection has one timer, which is set to the earliest of these.
 type clock struct {
 	mu   sync.Mutex // taken before the outbox's and the connection's
-	main [2]moment
-	rare *[alarms - 2]moment // nil as a rule
+	main [2]instant
+	rare *[alarms - 2]instant // nil as a rule
 }
 
-// moment is a time since the server's start; 0 is never.
-type moment time.Duration
+// instant is a time since the server's start; 0 is never.
+type instant time.Duration
 
 // alarm is one of the times of a clock.
 type alarm int
@@ -30,20 +30,20 @@ const (
 	alarms
 )
 
-func (c *clock) at(a alarm) *moment {
+func (c *clock) at(a alarm) *instant {
 	if int(a) < len(c.main) {
 		return &c.main[a]
 	}
 	if c.rare == nil {
-		c.rare = new([alarms - 2]moment)
+		c.rare = new([alarms - 2]instant)
 	}
 	return &c.rare[int(a)-len(c.main)]
 }
 
 // earliest is when the next thing happens, or never.
-func (c *clock) earliest() moment {
+func (c *clock) earliest() instant {
 	next := c.main[handshakeAlarm]
-	sooner := func(m moment) {
+	sooner := func(m instant) {
 		if m != 0 && (next == 0 || m < next) {
 			next = m
 		}
@@ -57,7 +57,7 @@ func (c *clock) earliest() moment {
 }
 
 // due reports whether a time has come, and sets it to the next one: now plus interval, or never.
-func (c *clock) due(a alarm, now moment, interval time.Duration) bool {
+func (c *clock) due(a alarm, now instant, interval time.Duration) bool {
 	if int(a) >= len(c.main) && c.rare == nil {
 		return false
 	}
@@ -67,12 +67,12 @@ func (c *clock) due(a alarm, now moment, interval time.Duration) bool {
 	}
 	*m = 0
 	if interval > 0 {
-		*m = now + moment(interval)
+		*m = now + instant(interval)
 	}
 	return true
 }
 
-func (s *Server) now() moment { return moment(time.Since(s.life.began)) }
+func (s *Server) now() instant { return instant(time.Since(s.life.began)) }
 
 // patience is how long a min-bin client may take to answer protocol 1's ping before it is sent protocol 2's. Clients up
 // to 14 with that codec break on protocol 2's, and may be far away or busy; later ones need none before the ping time-out.
@@ -82,7 +82,7 @@ func (e *endpoint) patience() time.Duration { return e.Ping.Timeout / 2 }
 func (s *Session) arm(a alarm, d time.Duration) {
 	s.clock.mu.Lock()
 	defer s.clock.mu.Unlock()
-	*s.clock.at(a) = s.server.now() + moment(d)
+	*s.clock.at(a) = s.server.now() + instant(d)
 	s.reschedule()
 }
 
@@ -221,7 +221,7 @@ func (s *Session) answers(p Protocol) bool {
 	return true
 }
 
-// pong is also the moment at which the token's expiry is looked at.
+// pong is also the instant at which the token's expiry is looked at.
 func (s *Session) pong() {
 	if s.open.Load() {
 		_ = s.expire() // nothing asks a hook here

@@ -21,6 +21,8 @@ type Options struct {
 	Addr string
 	// Node is the name of this node, unique in its cluster. "" is a random one.
 	Node string
+	// Version of the program, for the listings of all nodes. "" is what it was built from.
+	Version string
 	// Endpoints are the paths that speak SocketCluster. None means one at /socketcluster/ that finds out protocol and
 	// codec for each connection.
 	Endpoints []Endpoint
@@ -28,6 +30,12 @@ type Options struct {
 	Engine engine.Engine
 	// EngineName chooses an engine that a plugin provides, instead of Engine.
 	EngineName string
+	// MinNodes is how many nodes of the cluster, itself included, this one must have seen before it lets clients in: until
+	// then Ready says why not, and upgrades are answered with 503. Once they have been there, a node serves with fewer too;
+	// see CutOff. 0 waits for nobody.
+	MinNodes int
+	// CutOff says what to do when all other nodes are lost. The zero value serves alone.
+	CutOff CutOff
 	// Tokens signs and verifies tokens where an endpoint has none of its own. nil is HS256 with a random key:
 	// tokens then end with the process.
 	Tokens *auth.Tokens
@@ -175,7 +183,12 @@ type Rates struct {
 type Timeouts struct {
 	// Start of the engine and of each plugin. 0 is 30 s.
 	Start time.Duration
-	// Stop is how long Shutdown may take; what does not end by itself gets half a second more. 0 is 10 s.
+	// Drain is over how long Shutdown spreads sending the clients away, so that they do not all come to the other nodes at
+	// once; it is over as soon as nobody is left. Clients are closed with CloseNoStatus and return at once. 0 is 5 s.
+	// Negative sends them away at once, with CloseGoingAway, so that they return after a pause of their own.
+	Drain time.Duration
+	// Stop is how long Shutdown may take besides Drain; what does not end by itself gets half a second more, and all that
+	// does not a second together. 0 is 2 s.
 	Stop time.Duration
 	// Hook is the deadline of the handshake, authenticate and call hooks. 0 is 10 s.
 	Hook time.Duration
@@ -194,8 +207,16 @@ func (o *Options) check() error {
 		}),
 		negative("Rates", map[string]float64{"User": o.Rates.User, "Address": o.Rates.Address, "Burst": float64(o.Rates.Burst)}),
 		negative("Conns", map[string]float64{"Total": float64(o.Conns.Total), "PerSecond": o.Conns.PerSecond}),
-		o.Limits.check(), o.checkDriver(),
+		negative("Options", map[string]float64{"MinNodes": float64(o.MinNodes)}),
+		o.Limits.check(), o.checkDriver(), o.checkCutOff(),
 	)
+}
+
+func (o *Options) checkCutOff() error {
+	if o.CutOff > CloseSessions {
+		return fmt.Errorf("the option CutOff is %d: there are ServeAlone and CloseSessions", o.CutOff)
+	}
+	return nil
 }
 
 func (o *Options) checkDriver() error {
@@ -256,7 +277,8 @@ func (l Limits) over(base Limits) Limits {
 func (t Timeouts) withDefaults() Timeouts {
 	return Timeouts{
 		Start:  or(t.Start, 30*time.Second),
-		Stop:   or(t.Stop, 10*time.Second),
+		Drain:  or(t.Drain, 5*time.Second),
+		Stop:   or(t.Stop, 2*time.Second),
 		Hook:   or(t.Hook, 10*time.Second),
 		Header: or(t.Header, 5*time.Second),
 		Body:   or(t.Body, 30*time.Second),

@@ -1,7 +1,6 @@
 package skein
 
 import (
-	"encoding/json"
 	"sync"
 	"time"
 )
@@ -36,13 +35,10 @@ func (s *Session) user() string {
 	if token == nil {
 		return ""
 	}
-	var claims map[string]json.RawMessage
-	var name string
-	if token.Decode(&claims) != nil || json.Unmarshal(claims[or(s.server.options.Rates.UserClaim, "username")], &name) != nil {
-		return ""
-	}
-	return name
+	return token.text(or(s.server.options.Rates.UserClaim, defaultUserClaim))
 }
+
+const defaultUserClaim = "username"
 
 // rates are what users and addresses send together.
 type rates struct{ user, address meter }

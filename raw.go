@@ -178,13 +178,13 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		server: s, host: e.host, conn: conn, ctx: ctx, cancel: cancel, token: token, from: addr,
 		request: r.WithContext(ctx), //nolint:contextcheck // the request's own context ends with the upgrade
 	}
-	stays := s.keep(conn)
+	stays := s.keep(conn, c)
 	conn.Start(e.start(c))
 	if e.run != nil {
 		e.run(c)
 	}
 	if !stays {
-		conn.Close(CloseGoingAway, "")
+		c.goAway(CloseGoingAway)
 	}
 }
 

@@ -32,6 +32,7 @@ type Server struct {
 	runtime *ws.Runtime
 	hub     *hub.Hub[*Session]
 	gates   gates
+	cluster cluster
 	life    life
 
 	doorman doorman                       // own lock
@@ -43,7 +44,7 @@ type Server struct {
 	routes   []*route
 	services map[reflect.Type]service
 	sessions map[string]*Session
-	conns    map[*ws.Conn]struct{} // of every kind, from the upgrade on
+	conns    map[*ws.Conn]guest // of every kind, from the upgrade on
 	servers  map[*http.Server]net.Addr
 }
 
@@ -56,6 +57,7 @@ type wiring struct {
 	scheme    AuthScheme
 	origins   origins
 	pings     pingFrames
+	onces     []string
 }
 
 type service struct {
@@ -73,11 +75,12 @@ func New(o Options) *Server {
 	if o.Engine == nil {
 		o.Engine = engine.NewMemory()
 	}
+	o.Version = or(o.Version, builtVersion())
 	o.Timeouts = o.Timeouts.withDefaults()
 	s := &Server{
 		options: o, log: slog.New(quiet(o.Logger.Handler())).With(slog.String("node", o.Node)),
 		hub: hub.New[*Session](0), sessions: map[string]*Session{}, services: map[reflect.Type]service{},
-		servers: map[*http.Server]net.Addr{}, conns: map[*ws.Conn]struct{}{},
+		servers: map[*http.Server]net.Addr{}, conns: map[*ws.Conn]guest{},
 		wiring: wiring{listeners: map[string][]*listener{}, calls: newProcedures(), pings: newPingFrames()},
 		engine: o.Engine, life: life{over: make(chan struct{})},
 	}
@@ -132,8 +135,8 @@ func (s *Server) Count(channel string) int { return s.hub.Count(channel) }
 // (0: all).
 func (s *Server) Channels(prefix string, limit int) []string { return s.hub.Channels(prefix, limit) }
 
-// Ready reports why the server should get no traffic: it is not running, or a plugin's health check says so. nil is
-// ready. The error of a check names it.
+// Ready reports why the server should get no traffic: it is not running, waits for its cluster or has lost it, or a plugin's
+// health check says so. nil is ready. The error of a check names it.
 func (s *Server) Ready(ctx context.Context) error {
 	s.mu.Lock()
 	phase := s.phase
@@ -141,7 +144,7 @@ func (s *Server) Ready(ctx context.Context) error {
 	if phase != running {
 		return ErrStopped
 	}
-	var errs []error
+	errs := []error{s.apart()}
 	for _, r := range s.plugins {
 		for _, c := range r.host.checks {
 			if err := guarded(ctx, s.options.Timeouts.Hook, c.fn); err != nil {

@@ -137,7 +137,7 @@ func TestLimitsTakeWhatTheyDoNotSayFromTheServer(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	times := Timeouts{Stop: time.Second}.withDefaults()
-	if want := (Timeouts{Start: 30 * time.Second, Stop: time.Second, Hook: 10 * time.Second, Header: 5 * time.Second, Body: 30 * time.Second}); times != want {
+	if want := (Timeouts{Start: 30 * time.Second, Drain: 5 * time.Second, Stop: time.Second, Hook: 10 * time.Second, Header: 5 * time.Second, Body: 30 * time.Second}); times != want {
 		t.Errorf("got %+v, want %+v", times, want)
 	}
 	if c := (ConnLimits{}).InForce(); c.Total <= 0 || c.PerAddress != 100 {
@@ -169,7 +169,7 @@ func TestBucketsFillWithTime(t *testing.T) {
 
 func TestTimesComeOnceOrAtAnInterval(t *testing.T) {
 	t.Parallel()
-	const now = moment(time.Minute)
+	const now = instant(time.Minute)
 	var c clock
 	if c.due(pingAlarm, now, time.Second) || c.due(flushAlarm, now, time.Second) || c.earliest() != 0 || c.rare != nil {
 		t.Error("something is due, want nothing")
@@ -181,7 +181,7 @@ func TestTimesComeOnceOrAtAnInterval(t *testing.T) {
 	if !c.due(handshakeAlarm, now, 0) || c.due(handshakeAlarm, now, 0) {
 		t.Error("the handshake: want once, and then never")
 	}
-	if !c.due(pingAlarm, now, time.Second) || c.due(pingAlarm, now, time.Second) || *c.at(pingAlarm) != now+moment(time.Second) {
+	if !c.due(pingAlarm, now, time.Second) || c.due(pingAlarm, now, time.Second) || *c.at(pingAlarm) != now+instant(time.Second) {
 		t.Errorf("got %v, want the next a second later", *c.at(pingAlarm))
 	}
 	if got := c.earliest(); got != now+1 {

@@ -12,7 +12,7 @@ type counters struct {
 	published, delivered, refused, unpublished    atomic.Uint64
 	panics, rateLimited, pongTimeouts             atomic.Uint64
 	refusedOrigins, refusedUpgrades, refusedConns atomic.Uint64
-	slow                                          atomic.Uint64
+	slow, gaps, cuts                              atomic.Uint64
 }
 
 // Stats is a snapshot of a server's figures.
@@ -41,6 +41,8 @@ type Stats struct {
 	Slow uint64 `json:"slow"`
 	// PongTimeouts counts clients closed because they were silent.
 	PongTimeouts uint64 `json:"pongTimeouts"`
+	// Gaps counts channels of which messages from other nodes may have been missing; their sessions were told.
+	Gaps uint64 `json:"gaps"`
 }
 
 // Stats returns the server's figures.
@@ -50,6 +52,7 @@ func (s *Server) Stats() Stats {
 		Node: s.options.Node, Channels: s.hub.Len(),
 		Published: c.published.Load(), Delivered: c.delivered.Load(), Refused: c.refused.Load(),
 		Unpublished: c.unpublished.Load(), Panics: s.panicked(), Slow: c.slow.Load(), PongTimeouts: c.pongTimeouts.Load(),
+		Gaps: c.gaps.Load(),
 	}
 	s.mu.Lock()
 	st.Sessions = len(s.sessions)
@@ -108,7 +111,29 @@ func (s *Server) Metrics() []Metric {
 		counted("upgrades_refused_total", "Upgrades refused by a hook.", &c.refusedUpgrades),
 		counted("connections_refused_total", "Upgrades refused by the connection limits.", &c.refusedConns),
 	}
-	return append(list, s.pluginMetrics()...)
+	return append(append(list, s.clusterMetrics()...), s.pluginMetrics()...)
+}
+
+// clusterMetrics are about the other nodes.
+func (s *Server) clusterMetrics() []Metric {
+	cutOff := 0.0
+	if s.cluster.lost.Load() {
+		cutOff = 1
+	}
+	return []Metric{
+		{Name: "nodes", Help: "Nodes of the cluster that this one sees, itself included.", Kind: gaugeKind, Value: float64(s.visible())},
+		{Name: "cut_off", Help: "1 while this node has lost all others, else 0.", Kind: gaugeKind, Value: cutOff},
+		counted("cuts_total", "Times that this node has lost all others.", &s.counters.cuts),
+		counted("gaps_total", "Channels of which messages of other nodes may have been missing, and whose sessions were told.", &s.counters.gaps),
+	}
+}
+
+// visible counts the nodes.
+func (s *Server) visible() int {
+	if !s.life.stood.Load() {
+		return 0
+	}
+	return len(s.cluster.Members())
 }
 
 func counted(name, help string, v *atomic.Uint64) Metric {

@@ -32,6 +32,16 @@ func (t *Token) Decode(v any) error {
 	return nil
 }
 
+// text is a claim that is a text, or "".
+func (t *Token) text(claim string) string {
+	var claims map[string]json.RawMessage
+	var text string
+	if t.Decode(&claims) != nil || json.Unmarshal(claims[claim], &text) != nil {
+		return ""
+	}
+	return text
+}
+
 func (t *Token) expired(now time.Time) bool {
 	return t != nil && !t.Expiry.IsZero() && !now.Before(t.Expiry.Add(t.leeway))
 }
@@ -112,15 +122,27 @@ func (s *Session) SetToken(ctx context.Context, claims any, o TokenOptions) erro
 		s.shut(CloseSignFailed, "")
 		return fmt.Errorf("set the token: %w", err)
 	}
-	before := s.replaceToken(token)
-	s.tellAuth(ctx, before, token)
-	data := append(wire.AppendString([]byte(`{"token":`), token.Signed), '}')
-	if err := s.inform(ctx, "#setAuthToken", data, o); err != nil && o.Confirm {
+	err = s.handOver(ctx, token, o)
+	if err != nil && o.Confirm {
 		return &Error{Name: NameAuth, Message: "Failed to deliver auth token to client - " + messageOf(err)}
-	} else if err != nil {
+	}
+	return err
+}
+
+// grant is SetToken for claims that come from elsewhere: the session is not to blame for what cannot be signed.
+func (s *Session) grant(ctx context.Context, claims json.RawMessage) error {
+	token, err := s.endpoint.scheme.Sign(ctx, claims, 0)
+	if err != nil {
 		return err
 	}
-	return nil
+	return s.handOver(ctx, token, TokenOptions{})
+}
+
+// handOver authenticates the session with a token and sends it to the client.
+func (s *Session) handOver(ctx context.Context, token *Token, o TokenOptions) error {
+	before := s.replaceToken(token)
+	s.tellAuth(ctx, before, token)
+	return s.inform(ctx, "#setAuthToken", append(wire.AppendString([]byte(`{"token":`), token.Signed), '}'), o)
 }
 
 // RemoveToken ends the session's authentication and tells the client to forget the token. Subscriptions stay.

@@ -19,6 +19,7 @@ func (s *Server) freeze() error {
 		for _, l := range r.host.listeners {
 			s.listeners[l.channel] = append(s.listeners[l.channel], l)
 		}
+		s.onces = append(s.onces, r.host.wide.onces...)
 	}
 	s.origins, err = parseOrigins(s.options.Origins)
 	errs = append(errs, err, s.collectRoutes())

@@ -112,7 +112,7 @@ func TestOptionsThatCannotBeAreToldTogether(t *testing.T) {
 		"codec":             {skein.Options{Endpoints: []skein.Endpoint{{Codec: "xml"}}}, []string{`endpoint /socketcluster/: no plugin offers the codec "xml"`, `"json"`, `"minbin"`}},
 		"scheme":            {skein.Options{Endpoints: []skein.Endpoint{{AuthScheme: "ldap"}}}, []string{`no plugin offers the auth scheme "ldap"`}},
 		"ping":              {skein.Options{Endpoints: []skein.Endpoint{{Ping: skein.Ping{Interval: time.Minute}}}}, []string{"the ping interval 1m0s must be shorter than the ping timeout 30s, or clients leave between two pings"}},
-		"an unknown driver": {skein.Options{Driver: "kqueue"}, []string{`the option Driver is "kqueue": on this system there are ["park"`}},
+		"an unknown driver": {skein.Options{Driver: "kqueue"}, []string{`the option Driver is "kqueue": on this system there are [`}},
 		"two paths":         {skein.Options{Endpoints: []skein.Endpoint{{Path: "/a", Source: "x.yaml:1:1"}, {Path: "/a", Source: "x.yaml:2:1"}}}, []string{`x.yaml:2:1: endpoint /a: the path is taken by another endpoint (x.yaml:1:1)`}},
 		"negative times": {skein.Options{Endpoints: []skein.Endpoint{{HandshakeTimeout: -1, CallTimeout: -2, Batch: skein.Batch{Interval: -3}, Ping: skein.Ping{Interval: -4, Timeout: -5}}}}, []string{
 			"the handshake timeout is negative: -1ns", "the call timeout is negative: -2ns", "the batch interval is negative: -3ns", "the ping interval is negative: -4ns", "the ping timeout is negative: -5ns",

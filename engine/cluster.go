@@ -62,6 +62,10 @@ type Member struct {
 // called and until Close returns, and must not block, except Serve. None may be
 // called with a lock of the engine held.
 type Node struct {
+	// Name is how the server calls this node; empty is no name. An engine that
+	// has been given none of its own takes it. The server does not start where
+	// the two differ.
+	Name string
 	// Info says how the node does, for the others to show; it is asked with
 	// every heartbeat.
 	Info func() json.RawMessage

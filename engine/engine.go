@@ -28,7 +28,7 @@
 // What not every driver can do (members of the cluster and calls between them,
 // history, presence) is an interface of its own beside Engine. A driver has the
 // ability when its value implements that interface as well; the server asks
-// once, with a type assertion, in New, and does without where the answer is no.
+// once, with a type assertion, in Start, and does without where the answer is no.
 package engine
 
 import (

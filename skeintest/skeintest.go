@@ -24,9 +24,13 @@ type Server struct {
 	transport *http.Transport
 }
 
-// Start starts a server with the plugins. It ends with the test, or by Close or Shutdown before.
+// Start starts a server with the plugins. It ends with the test, or by Close or Shutdown before. Where Timeouts.Drain is not
+// given its clients are sent away at once, so that the test need not wait.
 func Start(tb testing.TB, o skein.Options, plugins ...skein.Plugin) *Server {
 	tb.Helper()
+	if o.Timeouts.Drain == 0 {
+		o.Timeouts.Drain = -1
+	}
 	srv := skein.New(o)
 	for _, p := range plugins {
 		if err := srv.Register(p); err != nil {

@@ -30,7 +30,7 @@ func listen(t *testing.T) (l net.Listener, url string) {
 func overTCP(t *testing.T) (url string, stop func() error) {
 	t.Helper()
 	l, url := listen(t)
-	srv := skein.New(skein.Options{})
+	srv := skein.New(skein.Options{Timeouts: skein.Timeouts{Drain: -1}})
 	if err := srv.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -356,7 +356,13 @@ func TestStateTellsWhatTheNodeCarries(t *testing.T) {
 			Uptime        float64
 			Stats         struct{ Sessions, Channels int }
 			Figures       []struct{ Name string }
-			Channels      []struct {
+			Nodes         []struct {
+				Name, State string
+				Local       bool
+				Uptime, Lag float64
+				Sessions    int
+			}
+			Channels []struct {
 				Name        string
 				Subscribers int
 			}
@@ -381,6 +387,7 @@ func TestStateTellsWhatTheNodeCarries(t *testing.T) {
 		checks := map[string]bool{
 			"node":       got.Node == "n1" && got.Version == "v1" && got.Uptime == 60,
 			"stats":      got.Stats.Sessions == 1 && got.Stats.Channels == 1 && len(got.Figures) > 10,
+			"nodes":      fmt.Sprint(got.Nodes) == "[{n1 serving true 60 0 1}]",
 			"channels":   fmt.Sprint(got.Channels) == "[{news 1}]",
 			"endpoints":  fmt.Sprint(got.Endpoints) == "[{/socketcluster/ 1}]",
 			"plugins":    fmt.Sprint(got.Plugins) == "[{admin [] []} {library [OnSubscribe books.* OnPublish] [lend]} {reader [OnPublish] []}]",
@@ -392,6 +399,30 @@ func TestStateTellsWhatTheNodeCarries(t *testing.T) {
 			if !ok {
 				t.Errorf("%s: got %+v", part, got)
 			}
+		}
+	})
+}
+
+func TestOtherNodesAreShown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		engines := skeintest.Link(2)
+		b := &browser{srv: skeintest.Start(t, skein.Options{Node: "n1", Engine: engines[0]}, &admin.Plugin{Key: key}), from: "192.0.2.1:1"}
+		skeintest.Start(t, skein.Options{Node: "n2", Version: "v2", Engine: engines[1]})
+		<-time.After(time.Minute)
+		b.signIn(t, key)
+		var got struct {
+			Nodes []struct {
+				Name, Version string
+				Local         bool
+				Uptime, Lag   float64
+			}
+		}
+		if err := json.Unmarshal([]byte(b.get(t, "/admin/state").text), &got); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Nodes) != 2 || fmt.Sprint(got.Nodes[1]) != "{n2 v2 false 60 0.001}" {
+			t.Errorf("got %+v, want n2 behind n1, its times in seconds", got.Nodes)
 		}
 	})
 }

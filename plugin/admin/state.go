@@ -21,6 +21,7 @@ type state struct {
 	Go        string               `json:"go"`
 	Uptime    float64              `json:"uptime"` // seconds
 	Stats     skein.Stats          `json:"stats"`
+	Nodes     []nodeState          `json:"nodes"`
 	Figures   []figure             `json:"figures"`
 	Channels  []channelState       `json:"channels"`
 	Endpoints []skein.EndpointInfo `json:"endpoints"`
@@ -36,6 +37,14 @@ type figure struct {
 	Kind   string            `json:"kind"`
 	Value  float64           `json:"value"`
 	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// nodeState is a node with its times in seconds.
+type nodeState struct {
+	skein.NodeInfo
+
+	Uptime float64 `json:"uptime"`
+	Lag    float64 `json:"lag"`
 }
 
 type channelState struct {
@@ -69,7 +78,7 @@ func (d *desk) state(w http.ResponseWriter, r *http.Request) {
 	s := d.server
 	stats := s.Stats()
 	now := state{
-		Node: s.Node(), Version: d.version, Go: runtime.Version(), Uptime: stats.Uptime.Seconds(), Stats: stats,
+		Node: s.Node(), Version: d.version, Go: runtime.Version(), Uptime: stats.Uptime.Seconds(), Stats: stats, Nodes: nodes(s),
 		Figures: figures(s), Channels: channels(s), Endpoints: s.Endpoints(), Plugins: plugins(s), Hooks: points(s),
 		Routes: s.Routes(), Pages: d.links(),
 	}
@@ -81,6 +90,14 @@ func figures(s *skein.Server) []figure {
 	list := []figure{}
 	for _, m := range s.Metrics() {
 		list = append(list, figure(m))
+	}
+	return list
+}
+
+func nodes(s *skein.Server) []nodeState {
+	list := []nodeState{}
+	for _, n := range s.Nodes() {
+		list = append(list, nodeState{n, n.Uptime.Seconds(), n.Lag.Seconds()})
 	}
 	return list
 }

@@ -1,11 +1,17 @@
-// Package api is the HTTP API: publish without a WebSocket, and ask which channels this node has.
+// Package api is the HTTP API: publish without a WebSocket, ask what there is, and act on sessions, on all nodes.
 //
 //	POST /api/publish          {"channel": "a", "data": 1} or {"channels": ["a", "b"], "data": 1}  →  200 {}
 //	GET  /api/channels         ?prefix=chat.&limit=100  →  {"channels": [{"name": "chat.1", "subscribers": 3}]}
 //	GET  /api/channels/{name}  →  {"name": "chat.1", "subscribers": 3}
+//	GET  /api/sessions         →  {"sessions": 3}
+//	GET  /api/nodes            →  {"nodes": [{"name": "a", "sessions": 3, …}]}
+//	POST /api/disconnect       {"user": "ann", "code": 4500, "reason": "banned"}  →  {"sessions": 3}
+//	POST /api/kick             {"user": "ann", "channel": "a", "message": "no"}  →  {"sessions": 1}
+//	POST /api/set-token        {"user": "ann", "claims": {"username": "ann", "role": "host"}}  →  {"sessions": 3}
+//	POST /api/remove-token     {"user": "ann"}  →  {"sessions": 3}
 //
-// 200 to a publication means what Server.Publish promises: the hooks have allowed it and the engine has taken it over.
-// Every error is {"error": {"name", "message"}}. Counts are those of this node.
+// A "session" or a "tokenId" may stand in place of the user. 200 to a publication means what Server.Publish promises: the
+// hooks have allowed it and the engine has taken it over. Every error is {"error": {"name", "message"}}.
 package api
 
 import (
@@ -26,8 +32,9 @@ type Plugin struct {
 	// Keys that open all of the API, shown as "Authorization: Bearer KEY". None needs none, and answers only requests
 	// that come over loopback, unless Open. Each has 16 octets or more.
 	Keys []string `doc:"keys that open the API, shown as bearer tokens; needed from elsewhere than this machine" secret:"true"`
-	// Claim of a token of the server, shown in place of a key, says what its bearer may do: true is everything; a
-	// channel, a prefix that ends in "*", or a list of them, is publishing there. "" is publish.
+	// Claim of a token of the server, shown in place of a key, says where its bearer may publish: a channel, a prefix that
+	// ends in "*", or a list of them; true is everywhere, and lets it list what there is too. Acting on sessions takes a key.
+	// "" is publish.
 	Claim string `default:"publish" doc:"claim that says what the bearer of a token may do"`
 	// Open serves whoever can reach the server, without a key: everybody can then publish anything.
 	Open bool `doc:"serve everybody without a key"`
@@ -76,6 +83,12 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	s.route(h, http.MethodPost, base+"/publish", s.publish)
 	s.route(h, http.MethodGet, base+"/channels", s.channels)
 	s.route(h, http.MethodGet, base+"/channels/{name}", s.channel)
+	s.route(h, http.MethodGet, base+"/sessions", s.sessions)
+	s.route(h, http.MethodGet, base+"/nodes", s.nodes)
+	s.route(h, http.MethodPost, base+"/disconnect", s.disconnect)
+	s.route(h, http.MethodPost, base+"/kick", s.kick)
+	s.route(h, http.MethodPost, base+"/set-token", s.setToken)
+	s.route(h, http.MethodPost, base+"/remove-token", s.removeToken)
 	h.HandleFunc(base+"/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusNotFound, "NotFoundError", "there is no %s in the API", r.URL.Path))
 	})

@@ -30,6 +30,7 @@ func newDoor(server *skein.Server, keys []string, claim string, open bool) *door
 // grant is what somebody may do.
 type grant struct {
 	all      bool
+	operator bool     // may act on sessions
 	channels []string // where to publish: names, and prefixes that end in "*"
 }
 
@@ -58,7 +59,7 @@ func (d *door) admit(r *http.Request) (grant, error) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		if len(d.keys) == 0 && (d.open || d.server.Local(r)) {
-			return grant{all: true}, nil
+			return grant{all: true, operator: true}, nil
 		}
 		return grant{}, problem(http.StatusUnauthorized, skein.NameAuth, "the API needs a key or a token: Authorization: Bearer …")
 	}
@@ -67,7 +68,7 @@ func (d *door) admit(r *http.Request) (grant, error) {
 		return grant{}, problem(http.StatusUnauthorized, skein.NameAuth, "the API takes Authorization: Bearer …, nothing else")
 	}
 	if d.knows(shown) {
-		return grant{all: true}, nil
+		return grant{all: true, operator: true}, nil
 	}
 	return d.verify(r, shown)
 }

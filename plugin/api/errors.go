@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"github.com/skeinrt/skein"
@@ -18,16 +19,16 @@ func malformed(format string, args ...any) *skein.Error {
 	return problem(http.StatusBadRequest, skein.NameInvalidArgument, format, args...)
 }
 
-// partial is the outcome of a publication to several channels of which some have not got it.
+// partial is the outcome of what has failed for some channels, or on some nodes.
 type partial struct {
-	published []string
-	failed    map[string]*skein.Error
-	first     *skein.Error
+	done   map[string]any // what was done, as it is answered
+	failed map[string]*skein.Error
+	first  *skein.Error
 }
 
 func (p *partial) Error() string { return p.first.Error() }
 
-// judged is an error with its status. What Server.Publish returns is the engine's own failure, which is ours, or else a
+// judged is an error with its status. What the server returns is the engine's own failure, which is ours, or else a
 // hook's decision.
 func judged(err error) *skein.Error {
 	e, coded := errors.AsType[*skein.Error](err)
@@ -66,7 +67,8 @@ func statusOf(e *skein.Error) int {
 func fail(w http.ResponseWriter, err error) {
 	body := map[string]any{}
 	if some, ok := errors.AsType[*partial](err); ok {
-		body["published"], body["failed"] = some.published, some.failed
+		maps.Copy(body, some.done)
+		body["failed"] = some.failed
 		err = some.first
 	}
 	e := judged(err)

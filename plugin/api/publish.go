@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/skeinrt/skein"
@@ -37,7 +36,7 @@ func (p publication) targets() ([]string, error) {
 
 func (s *service) publish(r *http.Request, g grant) (any, error) {
 	var p publication
-	if err := decode(r, &p); err != nil {
+	if err := decode(r, &p, `{"channel": …, "data": …}`); err != nil {
 		return nil, err
 	}
 	channels, err := p.targets()
@@ -47,11 +46,12 @@ func (s *service) publish(r *http.Request, g grant) (any, error) {
 	if p.Data == nil {
 		return nil, malformed(`"data" is missing: give a value, or null`)
 	}
-	outcome := partial{published: []string{}, failed: map[string]*skein.Error{}}
+	published := []string{}
+	outcome := partial{failed: map[string]*skein.Error{}}
 	for _, channel := range channels {
 		err := s.publishTo(r.Context(), g, channel, p.Data)
 		if err == nil {
-			outcome.published = append(outcome.published, channel)
+			published = append(published, channel)
 			continue
 		}
 		e := judged(err)
@@ -64,6 +64,7 @@ func (s *service) publish(r *http.Request, g grant) (any, error) {
 	case len(channels) == 1:
 		return nil, outcome.first
 	default:
+		outcome.done = map[string]any{"published": published}
 		return nil, &outcome
 	}
 }
@@ -86,15 +87,15 @@ func mayBeJSON(kind string) bool {
 	return kind == "" || err == nil && strings.HasSuffix(media, "+json")
 }
 
-// decode reads the body strictly and says what is wrong with it.
-func decode(r *http.Request, into any) error {
+// decode reads the body strictly and says what is wrong with it, and what to send.
+func decode(r *http.Request, into any, send string) error {
 	if kind := r.Header.Get("Content-Type"); !mayBeJSON(kind) {
 		return problem(http.StatusUnsupportedMediaType, "ContentTypeError", "the content type is %q: send application/json", cut(kind))
 	}
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		return undecodable(err)
+		return undecodable(err, send)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return malformed("the body goes on behind its JSON value")
@@ -102,7 +103,7 @@ func decode(r *http.Request, into any) error {
 	return nil
 }
 
-func undecodable(err error) error {
+func undecodable(err error, send string) error {
 	var large *http.MaxBytesError
 	var kind *json.UnmarshalTypeError
 	text := strings.TrimPrefix(err.Error(), "json: ")
@@ -110,13 +111,13 @@ func undecodable(err error) error {
 	case errors.As(err, &large):
 		return problem(http.StatusRequestEntityTooLarge, "BodyTooLargeError", "the body is larger than %d bytes", large.Limit)
 	case errors.As(err, &kind):
-		return malformed("%s is %s: send {\"channel\": …, \"data\": …}", cmp.Or(kind.Field, "the body"), withArticle(kind.Value))
+		return malformed("%s is %s: send %s", cmp.Or(kind.Field, "the body"), withArticle(kind.Value), send)
 	case errors.Is(err, io.EOF):
-		return malformed(`the body is empty: send {"channel": …, "data": …}`)
+		return malformed("the body is empty: send %s", send)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return malformed("the body is cut off: its JSON does not end")
 	case strings.HasPrefix(text, "unknown field"):
-		return malformed("the body has the %s: send {\"channel\": …, \"data\": …}", cut(text))
+		return malformed("the body has the %s: send %s", cut(text), send)
 	default:
 		return malformed("the body is not JSON: %s", cut(text))
 	}
@@ -128,41 +129,4 @@ func withArticle(kind string) string {
 		return "an " + kind
 	}
 	return "a " + kind
-}
-
-// channelInfo is what is told about a channel.
-type channelInfo struct {
-	Name        string `json:"name"`
-	Subscribers int    `json:"subscribers"`
-}
-
-type channelList struct {
-	Channels []channelInfo `json:"channels"`
-}
-
-func (s *service) channels(r *http.Request, g grant) (any, error) {
-	if !g.all {
-		return nil, problem(http.StatusForbidden, skein.NameAuth, "the token lets you publish, not list")
-	}
-	limit, q := 100, r.URL.Query()
-	if text := q.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > mostChannels {
-			return nil, malformed("limit is %q: it may be 1 to %d", cut(text), mostChannels)
-		}
-		limit = n
-	}
-	list := channelList{Channels: []channelInfo{}}
-	for _, name := range s.server.Channels(q.Get("prefix"), limit) {
-		list.Channels = append(list.Channels, channelInfo{name, s.server.Count(name)})
-	}
-	return list, nil
-}
-
-func (s *service) channel(r *http.Request, g grant) (any, error) {
-	if !g.all {
-		return nil, problem(http.StatusForbidden, skein.NameAuth, "the token lets you publish, not list")
-	}
-	name := r.PathValue("name")
-	return channelInfo{name, s.server.Count(name)}, nil
 }

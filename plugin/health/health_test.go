@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -118,5 +120,21 @@ func TestNodeThatIsLeavingIsNotReady(t *testing.T) {
 	}
 	if status != http.StatusServiceUnavailable {
 		t.Errorf("while draining: got %d, want 503", status)
+	}
+}
+
+func TestNodeWithoutItsClusterIsNotReady(t *testing.T) {
+	t.Parallel()
+	srv := skeintest.Start(t, skein.Options{Node: "a", MinNodes: 2, Engine: skeintest.Link(1)[0]}, health.New())
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://memory/readyz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := srv.Inject(r)
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	const want = `{"status":"not ready","node":"a","failing":["the node waits for its cluster: 1 of 2 nodes are there"]}`
+	if err != nil || res.StatusCode != http.StatusServiceUnavailable || strings.TrimSpace(string(body)) != want {
+		t.Errorf("got %d %s, %v, want 503 %s", res.StatusCode, body, err, want)
 	}
 }

@@ -34,7 +34,7 @@ const tag = (text) => make('span', { className: 'tag', text });
 function fill(id, rows, empty) {
   const body = $(id);
   const made = rows.map((cells) => make('tr', { children: cells.map(cell) }));
-  if (made.length === 0) made.push(make('tr', { children: [make('td', { text: empty, className: 'empty', colspan: 9 })] }));
+  if (made.length === 0) made.push(make('tr', { children: [make('td', { text: empty, className: 'empty', colspan: 11 })] }));
   const next = make('tbody', { children: made });
   if (next.textContent !== body.textContent || body.children.length !== made.length) body.replaceChildren(...made);
 }
@@ -91,6 +91,10 @@ const labelled = ({ name, labels }) => {
 };
 
 function drawTables(state) {
+  fill('nodes', state.nodes.map((n) => [
+    [make('b', { text: n.name }), n.local ? ' (this one)' : ''], n.state ?? '', n.address ? code(n.address) : '', n.version ?? '', duration(n.uptime),
+    n.lag * 1000, n.sessions, n.channels, n.publishRate, n.deliverRate, n.gaps,
+  ]), 'No node: this one is stopping.');
   fill('channels', state.channels.map((c) => [code(c.name), c.subscribers]), 'No channel has a subscriber on this node.');
   $('channels-note').textContent = state.stats.channels > state.channels.length ? `the first ${state.channels.length} of ${number.format(state.stats.channels)}` : '';
   fill('endpoints', state.endpoints.map((e) => [code(e.path), e.sessions, e.pending]), 'No SocketCluster endpoint.');
