@@ -3,6 +3,7 @@ package skein
 import (
 	"encoding/json"
 	"log/slog"
+	"time"
 
 	"github.com/skeinrt/skein/engine"
 	"github.com/skeinrt/skein/internal/wire"
@@ -15,7 +16,7 @@ func (s *Server) deliver(m engine.Message) {
 	for _, l := range s.listeners[m.Channel] {
 		l.hear(m.Data)
 	}
-	d := delivery{channel: m.Channel, data: m.Data}
+	d := delivery{channel: m.Channel, data: m.Data, wait: s.rules.delay(m.Channel)}
 	if h := s.hooks[onDeliver]; len(h) > 0 && h.applies(m.Channel) {
 		s.deliverAsked(h, &d)
 		return
@@ -36,7 +37,7 @@ func (s *Server) deliverAsked(h chain, d *delivery) {
 		}
 		mine := d
 		if !sameBytes(e.Data, d.data) {
-			mine = &delivery{channel: d.channel, data: e.Data}
+			mine = &delivery{channel: d.channel, data: e.Data, wait: d.wait}
 		}
 		if x.takeIfIn(mine) {
 			s.counters.delivered.Add(1)
@@ -58,7 +59,7 @@ func (s *Session) take(d *delivery) {
 		return
 	}
 	if f := d.frame(s.codec); f != nil {
-		s.sendFrame(f)
+		s.sendWithin(f, d.wait)
 	}
 }
 
@@ -77,6 +78,7 @@ func (s *Session) takeIfIn(d *delivery) bool {
 type delivery struct {
 	channel string
 	data    json.RawMessage
+	wait    time.Duration // how long it may wait for others
 	json    *ws.Frame
 	minbin  *ws.Frame
 	others  map[*codec]*ws.Frame // of plugins' codecs
@@ -118,8 +120,10 @@ func (d *delivery) otherFrame(c *codec) *ws.Frame {
 }
 
 // sendFrame queues a frame. A client that is too slow has been closed by the connection, which is counted there.
-func (s *Session) sendFrame(f *ws.Frame) {
-	if err := s.conn.Send(f); err != nil {
+func (s *Session) sendFrame(f *ws.Frame) { s.sendWithin(f, 0) }
+
+func (s *Session) sendWithin(f *ws.Frame, wait time.Duration) {
+	if err := s.conn.SendWithin(f, wait); err != nil {
 		s.closed.Store(true)
 	}
 }

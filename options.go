@@ -42,6 +42,8 @@ type Options struct {
 	// Origins lists the web origins that may connect, in SocketCluster's syntax (host:port, host:*, *:port, *:*, and
 	// *.host for subdomains). nil allows the server's own host, and clients that send no Origin.
 	Origins []string
+	// Channels are options for channels by their names.
+	Channels []ChannelOptions
 	// Limits bound one connection where its endpoint says nothing else.
 	Limits Limits
 	// Conns bounds connections before anything is allocated for them.

@@ -56,6 +56,7 @@ type wiring struct {
 	listeners map[string][]*listener
 	scheme    AuthScheme
 	origins   origins
+	rules     channelRules
 	pings     pingFrames
 	onces     []string
 }

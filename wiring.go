@@ -21,6 +21,9 @@ func (s *Server) freeze() error {
 		}
 		s.onces = append(s.onces, r.host.wide.onces...)
 	}
+	rules, wrong := parseChannels(s.options.Channels)
+	s.rules = rules
+	errs = append(errs, wrong...)
 	s.origins, err = parseOrigins(s.options.Origins)
 	errs = append(errs, err, s.collectRoutes())
 	return errors.Join(errs...)

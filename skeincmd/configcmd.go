@@ -63,6 +63,7 @@ type effective struct {
 	Operators operatorSettings `embed:""`
 	Parts     partSettings     `embed:""`
 	Endpoints []endpoint
+	Channels  []channel
 	Plugins   []effectiveUse
 }
 
@@ -82,7 +83,7 @@ func (s *configPrintCmd) Run(a *app, k *kong.Context) error {
 	c := n.config
 	e := effective{
 		Listen: c.Listen, Auth: c.Auth, Limits: c.Limits, Features: c.Features, Operators: c.Operators, Parts: c.Parts,
-		Endpoints: c.Lists.Endpoints,
+		Endpoints: c.Lists.Endpoints, Channels: c.Lists.Channels,
 	}
 	for _, p := range n.parts {
 		e.Plugins = append(e.Plugins, effectiveUse{p.from, p.use.As, p.use.Prefix, p.plugin})

@@ -97,6 +97,8 @@ func documentation(t *testing.T) []byte {
 	fieldsTable(&b, conf.Fields(reflect.TypeFor[authKey]()), "")
 	b.WriteString("\n### endpoints\n\n" + "SocketCluster endpoints, which share channels and procedures. Without any there is one at `/socketcluster/`.\n\n")
 	fieldsTable(&b, conf.Fields(reflect.TypeFor[endpoint]()), "")
+	b.WriteString("\n### channels\n\n" + "Options of channels by their names. The first entry that matches a channel counts.\n\n")
+	fieldsTable(&b, conf.Fields(reflect.TypeFor[channel]()), "")
 	b.WriteString(pluginsIntroduction)
 	for _, name := range bundled.Catalog().Names() {
 		p, _ := bundled.Catalog().New(name)

@@ -89,7 +89,7 @@ func TestEachSettingIsTakenFromEachLayer(t *testing.T) {
 	t.Parallel()
 	notHere := map[string]bool{ // they name files, have one value only, or are not flags: the scripts have them
 		"tlsCert": true, "tlsKey": true, "authPublicKey": true, "authPrivateKey": true, "driver": true,
-		"authKeys": true, "endpoints": true, "plugins": true,
+		"authKeys": true, "endpoints": true, "channels": true, "plugins": true,
 	}
 	all := samples()
 	for _, f := range conf.Fields(reflect.TypeFor[settings]()) {

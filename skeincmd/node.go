@@ -73,6 +73,7 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 			MaxMessage: int(c.Limits.MaxMessage), Outbox: int(c.Limits.MaxOutbox), Channels: c.Limits.MaxChannels,
 			Stall: c.Limits.MaxStall, Rate: c.Limits.MaxRate,
 		},
+		Channels: c.channels(),
 		Conns: skein.ConnLimits{
 			Total: c.connections(), PerAddress: c.Limits.MaxConnectionsPerAddress, PerSecond: c.Limits.MaxAcceptRate,
 		},
@@ -142,6 +143,14 @@ func (c *config) endpoint(a *app, path string, e endpoint) (skein.Endpoint, erro
 	}
 	made.Tokens, err = c.signer(keys)
 	return made, c.blame(path, err)
+}
+
+func (c *config) channels() []skein.ChannelOptions {
+	var list []skein.ChannelOptions
+	for _, x := range c.Lists.Channels {
+		list = append(list, skein.ChannelOptions(x))
+	}
+	return list
 }
 
 func protocolOf(name string) skein.Protocol {

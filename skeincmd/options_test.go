@@ -138,6 +138,20 @@ endpoints:
 	}
 }
 
+func TestChannelsOfTheFileBecomeOptionsOfTheServer(t *testing.T) {
+	t.Parallel()
+	got := optionsOf(t, `
+channels:
+  - pattern: ticks/*
+    maxDelay: 5ms
+  - {pattern: chat}
+`).Channels
+	want := []skein.ChannelOptions{{Pattern: "ticks/*", MaxDelay: 5 * time.Millisecond}, {Pattern: "chat"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("channels (-want +got):\n%s", diff)
+	}
+}
+
 func TestAnEndpointsKeysAreItsOwn(t *testing.T) {
 	t.Parallel()
 	const one, two = "11111111111111111111111111111111", "22222222222222222222222222222222"

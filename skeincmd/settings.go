@@ -105,7 +105,14 @@ func (p *partSettings) driver() string {
 // listSettings are those that only the file can hold.
 type listSettings struct {
 	Endpoints []endpoint `kong:"-" doc:"SocketCluster endpoints of this node, which share channels and procedures. None: one at /socketcluster/."`
+	Channels  []channel  `kong:"-" doc:"Options of channels by their names. The first entry that matches a channel counts."`
 	Plugins   []use      `kong:"-" doc:"Plugins, by the names that skein plugins --available lists. An entry takes the place of the plugin of that name that a flag starts."`
+}
+
+// channel is one entry of channels.
+type channel struct {
+	Pattern  string        `doc:"An exact name, or a prefix ended by one *."`
+	MaxDelay time.Duration `default:"0s" doc:"How long a message may wait at each subscriber for others to leave with, 1s at most. A few milliseconds make a busy channel several times cheaper."`
 }
 
 // endpoint is one entry of endpoints.

@@ -56,7 +56,7 @@ func TestEverySettingHasAFlagAVariableAndWords(t *testing.T) {
 
 // fileOnly are the settings that are lists of structs.
 func fileOnly(key string) bool {
-	return slices.Contains([]string{"authKeys", "endpoints", "plugins"}, key)
+	return slices.Contains([]string{"authKeys", "endpoints", "channels", "plugins"}, key)
 }
 
 func TestVariablesAreFlagsInCapitals(t *testing.T) {

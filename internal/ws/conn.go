@@ -93,10 +93,16 @@ func (c *Conn) Idle() time.Duration {
 // Send appends the frame to what is pending and never blocks. It returns ErrClosed once the connection is ending, or if
 // the peer turns out to be too slow.
 func (c *Conn) Send(f *Frame) error {
+	return c.SendWithin(f, 0)
+}
+
+// SendWithin is Send for a frame that may wait for others to be sent with, up to that time. It leaves at once together
+// with the next one that may not wait, and when 16 KiB have gathered.
+func (c *Conn) SendWithin(f *Frame, wait time.Duration) error {
 	if c.deflate {
 		f = f.compressed(&c.rt.flate)
 	}
-	return c.push(f)
+	return c.push(f, wait)
 }
 
 // Close flushes what is pending, sends a close frame, waits for the peer's up to Options.CloseWait and ends. The first

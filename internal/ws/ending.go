@@ -25,7 +25,7 @@ func (c *Conn) close(e CloseError, bits state) bool {
 	o.verdict = &e
 	hopeless := o.state&stateUnwilling != 0
 	if !hopeless {
-		c.add(f)
+		c.add(f, 0)
 	}
 	if o.state&(stateSlow|stateBlocked) == stateSlow|stateBlocked {
 		o.trim()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// state is what has happened to a connection, as bits that are set once, but for the first four.
+// state is what has happened to a connection, as bits that are set once, but for the first five.
 type state uint32
 
 const (
@@ -14,6 +14,7 @@ const (
 	stateBlocked                   // the link awaits that the peer takes octets
 	stateWatched                   // the I/O timer runs
 	stateWriting                   // a send that may block is under way
+	stateWaiting                   // what is pending may wait until since
 
 	stateSlow      // what is pending shall go, but for the close frame
 	stateMute      // this side has closed: messages are not handed on
@@ -45,7 +46,7 @@ type outbox struct {
 	bytes   int
 	partial uint32 // octets of first that have left
 	state   state
-	since   time.Duration // of the last progress, or of stateDropping
+	since   time.Duration // of the last progress, or of stateDropping; the end of stateWaiting
 	verdict *CloseError
 }
 

@@ -75,7 +75,7 @@ func (c *Conn) handle(ev event) (full bool) {
 		}
 		return c.enqueue(job{data: ev.data, binary: ev.op == opBinary})
 	case opPing:
-		_ = c.push(newFrame(bitFin|opPong, ev.data)) // an ending connection needs no pong
+		_ = c.push(newFrame(bitFin|opPong, ev.data), 0) // an ending connection needs no pong
 	case opClose:
 		e, err := parseClose(ev.data)
 		if err != nil {

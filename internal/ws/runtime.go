@@ -72,7 +72,7 @@ func NewRuntime(config Config) *Runtime {
 	r.workers.Go(r.wheel.run)
 	r.shards = make([]*shard, positive(config.Shards, (runtime.GOMAXPROCS(0)+1)/2))
 	for i := range r.shards {
-		r.shards[i] = newShard()
+		r.shards[i] = newShard(r)
 		r.workers.Go(r.shards[i].run)
 	}
 	r.driver = r.drive(config.Driver)

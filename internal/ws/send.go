@@ -1,7 +1,9 @@
 package ws
 
-// push appends a frame of any kind.
-func (c *Conn) push(f *Frame) error {
+import "time"
+
+// push appends a frame of any kind, which may wait for others.
+func (c *Conn) push(f *Frame, wait time.Duration) error {
 	if c.client {
 		f = f.masked()
 	}
@@ -16,17 +18,40 @@ func (c *Conn) push(f *Frame) error {
 		c.tooSlow()
 		return ErrClosed
 	}
-	c.add(f)
+	c.add(f, wait)
 	o.mu.Unlock()
 	return nil
 }
 
-// add appends a frame and gets it sent. Called with the outbox locked.
-func (c *Conn) add(f *Frame) {
-	c.out.append(f, &c.rt.backlogs)
-	if c.out.state&(stateQueued|stateBlocked) == 0 {
-		c.out.state |= stateQueued
-		c.link.wake()
+// add appends a frame and gets it sent, after the wait at the latest. Called with the outbox locked.
+func (c *Conn) add(f *Frame, wait time.Duration) {
+	o := &c.out
+	o.append(f, &c.rt.backlogs)
+	switch {
+	case o.state&(stateQueued|stateBlocked) != 0: // it leaves with what is under way
+	case wait <= 0 || o.bytes >= scratchSize:
+		c.hurry()
+	default:
+		if due := c.rt.now() + wait; o.state&stateWaiting == 0 || due < o.since {
+			o.state |= stateWaiting
+			o.since = due
+			c.shard.pushLater(c, due)
+		}
+	}
+}
+
+// hurry gets what is pending sent now. Called with the outbox locked.
+func (c *Conn) hurry() {
+	c.out.state = c.out.state&^stateWaiting | stateQueued
+	c.link.wake()
+}
+
+// ripe is called when a wait is over: perhaps one of before, which does no harm.
+func (c *Conn) ripe() {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.out.state&(stateWaiting|stateCut) == stateWaiting {
+		c.hurry()
 	}
 }
 
