@@ -156,7 +156,7 @@ func TestHotPathMakesNoGarbage(t *testing.T) {
 			continue
 		}
 		few, many := newHotPath(t, driver, 1).allocations(), newHotPath(t, driver, 50).allocations()
-		if few > 4.5 || many > few+0.5 {
+		if !raceDetector && (few > 4.5 || many > few+0.5) {
 			t.Errorf("%s: a publication allocates %.2f times for 1 subscriber, and %.2f times for 50, want 4 and no more", driver, few, many)
 		}
 	}

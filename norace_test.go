@@ -1,0 +1,5 @@
+//go:build !race
+
+package skein_test
+
+const raceDetector = false
