@@ -105,3 +105,9 @@ func isServiceLink(rest string) bool {
 	text := "_" + rest + "_"
 	return strings.Contains(text, "_SERVICE_HOST_") || strings.Contains(text, "_SERVICE_PORT_") || strings.Contains(text, "_PORT_")
 }
+
+// unset reports whether the environment does not say anything by that variable.
+func (a *app) unset(name string) bool {
+	value, there := a.lookup(name)
+	return !there || value == ""
+}

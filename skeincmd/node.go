@@ -27,6 +27,8 @@ type node struct {
 	log    *slog.Logger
 	random bool // tokens are signed with a key of this process
 
+	ownPace bool // of collecting garbage: the environment says nothing about it
+
 	adminKeys map[string]string // those made for this process, by instance
 }
 
@@ -35,7 +37,7 @@ func (a *app) build(c *config) (*node, error) {
 	log := c.logger(a.Err)
 	options, random, err := c.options(a, log)
 	parts, wrong := c.parts(a)
-	n := &node{Server: skein.New(options), config: c, parts: parts, log: log, random: random}
+	n := &node{Server: skein.New(options), config: c, parts: parts, log: log, random: random, ownPace: a.unset("GOGC") && a.unset("GOMEMLIMIT")}
 	errs := []error{err, wrong}
 	if err == nil && wrong == nil {
 		errs = append(errs, n.register(n.Server, func(p part) skein.Plugin { return p.plugin }))

@@ -93,7 +93,7 @@ func (n *node) serve(ctx context.Context, l net.Listener) error {
 	go func() { served <- n.Serve(l) }()
 	tidying, rest := context.WithCancel(ctx)
 	defer rest()
-	go tidy(tidying, func() int { return n.Stats().Conns })
+	go tidy(tidying, n.ownPace, func() int { return n.Stats().Conns })
 	select {
 	case err := <-served:
 		return errors.Join(err, n.stop(ctx))

@@ -3,12 +3,18 @@ package skeincmd
 import (
 	"context"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 )
 
 const (
 	tidyInterval = 500 * time.Millisecond
 	tidyLeast    = 500 // connections whose coming is worth it
+
+	// Go collects garbage when the heap has grown by its own size, which for a small heap is many times a second under
+	// load: it may grow by this much in any case, and at most to four times its size.
+	garbageLeast = 16 << 20
+	garbageMost  = 300 // percent
 )
 
 // tidier finds the moments at which memory is worth giving back to the system. A crowd that connects leaves garbage of a
@@ -31,12 +37,20 @@ func (t *tidier) due(conns int) bool {
 
 func distance(a, b int) int { return max(a-b, b-a) }
 
-// tidy looks after the number of connections until ctx is done. What it does is for the whole process, which is why the
+// growth is by how many percent a heap with that many bytes alive may grow before garbage is collected.
+func growth(live uint64) int {
+	return int(min(garbageMost, max(100, garbageLeast*100/max(live, 1))))
+}
+
+// tidy looks after the process's memory until ctx is done: garbage is collected as often as growth says, unless somebody
+// else has said so, and memory is given back when a crowd has come or gone. It is for the whole process, which is why the
 // command does it and not the library.
-func tidy(ctx context.Context, conns func() int) {
+func tidy(ctx context.Context, ownPace bool, conns func() int) {
 	ticker := time.NewTicker(tidyInterval)
 	defer ticker.Stop()
 	var t tidier
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	percent := 100
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,6 +59,10 @@ func tidy(ctx context.Context, conns func() int) {
 		}
 		if t.due(conns()) {
 			debug.FreeOSMemory()
+		}
+		if metrics.Read(live); ownPace && distance(growth(live[0].Value.Uint64()), percent) > percent/10 {
+			percent = growth(live[0].Value.Uint64())
+			debug.SetGCPercent(percent)
 		}
 	}
 }

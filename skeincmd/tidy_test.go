@@ -36,6 +36,15 @@ func TestMemoryIsGivenBackWhenACrowdHasCome(t *testing.T) {
 	}
 }
 
+func TestSmallHeapsMayGrowMore(t *testing.T) {
+	t.Parallel()
+	for live, want := range map[uint64]int{0: 300, 1 << 20: 300, 8 << 20: 200, 16 << 20: 100, 1 << 30: 100} {
+		if got := growth(live); got != want {
+			t.Errorf("%d bytes: got %d %%, want %d", live, got, want)
+		}
+	}
+}
+
 func TestTidyingEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -44,7 +53,7 @@ func TestTidyingEndsWithItsContext(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			tidy(ctx, func() int { return int(1000 * looks.Add(1) / 4) })
+			tidy(ctx, false, func() int { return int(1000 * looks.Add(1) / 4) })
 		}()
 		<-time.After(10 * tidyInterval)
 		cancel()

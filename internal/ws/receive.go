@@ -1,6 +1,9 @@
 package ws
 
-import "bytes"
+import (
+	"bytes"
+	"time"
+)
 
 // takeHeld decodes what was read before reading stopped, and reports whether to read on.
 func (c *Conn) takeHeld() bool {
@@ -18,8 +21,9 @@ func (c *Conn) received(b []byte) bool {
 			c.fail(CloseError{Code: CodeInternal, Reason: "internal error", Local: true})
 		}
 	}()
+	now := c.rt.now()
 	for len(b) > 0 && !c.deaf {
-		rest, full := c.decode(b)
+		rest, full := c.decode(b, now)
 		c.returnDecoder()
 		b = rest
 		if full && c.pause(rest) {
@@ -29,8 +33,8 @@ func (c *Conn) received(b []byte) bool {
 	return true
 }
 
-// decode takes octets until one has filled the inbox, and gives what is left.
-func (c *Conn) decode(b []byte) (rest []byte, full bool) {
+// decode takes octets that have come at that time until one has filled the inbox, and gives what is left.
+func (c *Conn) decode(b []byte, now time.Duration) (rest []byte, full bool) {
 	d := c.borrowDecoder()
 	for len(b) > 0 && !full && !c.deaf {
 		ev, rest, err := d.next(b)
@@ -38,7 +42,7 @@ func (c *Conn) decode(b []byte) (rest []byte, full bool) {
 			c.fail(err.(CloseError)) //nolint:errorlint // that is what the decoder returns
 			break
 		}
-		full, b = c.handle(ev), rest
+		full, b = c.handle(ev, now), rest
 	}
 	return b, full
 }
@@ -66,10 +70,10 @@ func (c *Conn) returnDecoder() {
 }
 
 // handle acts on one event, and reports whether the inbox is full.
-func (c *Conn) handle(ev event) (full bool) {
+func (c *Conn) handle(ev event, now time.Duration) (full bool) {
 	switch ev.op {
 	case opText, opBinary:
-		c.heard.Store(int64(c.rt.now()))
+		c.heard.Store(int64(now))
 		if c.out.has(stateEnding) {
 			break
 		}
