@@ -8,6 +8,9 @@
 // The suite never sleeps and assumes no speed: what must arrive is waited for
 // up to [Driver.Patience], and what must not arrive is looked for when
 // everything sent behind it has arrived, and again when the engines are closed.
+//
+// The clauses about other nodes, [engine.Cluster], hold for engines that have
+// them; with others they end at once.
 package enginetest
 
 import (
@@ -77,6 +80,10 @@ func contract() []clause {
 		{"NothingWorksAfterClose", nothingWorksAfterClose},
 		{"ClosedNodeDoesNotDisturbOthers", closedNodeLeavesOthers},
 		{"CloseReturnsWhenItsContextEnds", closeInADoneContext},
+		{"NoMembersOutsideOfLife", noMembersOutsideLife},
+		{"MembersAreTheNodes", membersAreTheNodes},
+		{"CallsAreAnswered", callsAreAnswered},
+		{"CalmHasNoGaps", calmHasNoGaps},
 	}
 }
 
@@ -99,7 +106,8 @@ func (c *cluster) open() {
 	c.nodes = nil
 	for i, e := range engines {
 		name := fmt.Sprint("node ", i)
-		c.nodes = append(c.nodes, &node{t: c.t, name: name, patience: c.driver.Patience, engine: e, record: newRecord(name)})
+		r := newRecord(name)
+		c.nodes = append(c.nodes, &node{t: c.t, name: name, patience: c.driver.Patience, engine: e, record: r, attached: attach(e, r)})
 	}
 }
 
@@ -112,6 +120,7 @@ func (c *cluster) start() {
 		c.each(func(n *node) {
 			n.close()
 			n.record.audit(c.t)
+			n.attached.audit(c.t)
 		})
 	})
 	c.each(func(n *node) {
@@ -172,6 +181,7 @@ type node struct {
 	patience time.Duration
 	engine   engine.Engine
 	record   *record
+	attached *attached
 }
 
 // context outlives the test's own, since nodes are closed in its clean-up.

@@ -39,7 +39,7 @@ func TestFaultyCluster(t *testing.T) {
 	}
 	enginetest.Run(t, enginetest.Driver{Nodes: 3, Patience: 200 * time.Millisecond, Open: func(t *testing.T, nodes int) []engine.Engine {
 		t.Helper()
-		return openBus(nodes, fault)
+		return openMembers(nodes, fault)
 	}})
 }
 
@@ -72,6 +72,14 @@ func TestSuiteFindsFaults(t *testing.T) {
 		{"calls the sink after close", "NothingWorksAfterClose"},
 		{"closes all nodes", "ClosedNodeDoesNotDisturbOthers"},
 		{"fails to close", "CloseReturnsWhenItsContextEnds"},
+		{"has members before start", "NoMembersOutsideOfLife"},
+		{"overlooks the first", "MembersAreTheNodes"},
+		{"keeps those who leave", "MembersAreTheNodes"},
+		{"does not know itself", "MembersAreTheNodes"},
+		{"takes all for itself", "MembersAreTheNodes"},
+		{"does not say who asks", "CallsAreAnswered"},
+		{"hides who has failed", "CallsAreAnswered"},
+		{"tells gaps", "CalmHasNoGaps"},
 	} {
 		t.Run(c.fault+" fails "+c.clause, func(t *testing.T) {
 			t.Parallel()

@@ -63,6 +63,22 @@ func (r *record) joining(channel string) {
 	r.joined[channel] = true
 }
 
+// note has f change what goes with the record, and tells those who wait.
+func (r *record) note(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// news returns what is closed at the next change.
+func (r *record) news() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.changed
+}
+
 // seal says that nothing may arrive any more.
 func (r *record) seal() {
 	r.mu.Lock()
