@@ -2,7 +2,8 @@
 
 GO      ?= go
 NODE    ?= node
-LINT    := $(GO) tool -modfile=tools.mod golangci-lint
+LINT    := $(GO) tool -modfile=$(CURDIR)/tools.mod golangci-lint
+NESTED  := $(wildcard bench examples/cluster/manifests) # modules of their own
 FUZZ    ?= 60s
 
 .DEFAULT_GOAL := help
@@ -23,12 +24,14 @@ lint: ## format, vet, golangci-lint, tidy modules, generated files
 	$(GO) vet ./...
 	$(LINT) run ./...
 	$(GO) mod tidy -diff
+	@set -e; for dir in $(NESTED); do echo "== $$dir"; (cd $$dir && $(GO) vet ./... && $(LINT) run ./...); done
 	GOOS=darwin $(GO) build ./...
 	GOOS=windows $(GO) build ./...
 
 .PHONY: test
 test: deps ## all tests: race, scenarios, captures, conformance, examples, browser
 	$(GO) test -race -shuffle=on -timeout 15m ./...
+	@set -e; for dir in $(NESTED); do echo "== $$dir"; $(GO) -C $$dir test -timeout 5m ./...; done
 
 .PHONY: deps
 deps: node_modules chromium ## what the tests need besides Go: npm packages and a browser
@@ -36,7 +39,8 @@ deps: node_modules chromium ## what the tests need besides Go: npm packages and 
 .PHONY: node_modules
 node_modules:
 	@command -v $(NODE) >/dev/null || { echo "make: the tests need Node.js 20.19 or newer: install it and try again" >&2; exit 1; }
-	@cd e2e/clients && { [ -f node_modules/.package-lock.json ] && [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; }
+	@set -e; for dir in e2e/clients bench; do (cd $$dir && { \
+		[ -f node_modules/.package-lock.json ] && [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; }); done
 
 .PHONY: chromium
 chromium:
@@ -55,6 +59,14 @@ fuzz: ## fuzz every parser, FUZZ=60s each
 			echo "== $$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZ) $$dir; \
 		done; \
 	done
+
+.PHONY: bench
+bench: node_modules ## compare with other servers, a few minutes
+	cd bench && $(GO) run .
+
+.PHONY: bench-full
+bench-full: node_modules ## the same in full, and write docs/performance.md: half an hour
+	cd bench && $(GO) run . -full
 
 .PHONY: cover
 cover: ## coverage of the packages that carry the promises

@@ -20,13 +20,20 @@ type doorman struct {
 	limits  ConnLimits
 	proxies []netip.Prefix
 	rates   rates // own locks
+	turns   turnstile
 
 	mu    sync.Mutex
 	total int
 	by    map[netip.Prefix]int
 	rate  bucket
-	plain map[net.Conn]netip.Prefix // connections that have not upgraded
-	near  map[netip.Prefix]int      // of plain
+	plain map[net.Conn]arrival // connections that have not upgraded
+	near  map[netip.Prefix]int // of plain
+}
+
+// arrival is a connection that has not upgraded.
+type arrival struct {
+	place netip.Prefix
+	end   func() // of its turn
 }
 
 // InForce returns the limits with their defaults filled in.
@@ -45,8 +52,10 @@ func (d *doorman) spare() int { return max(16, min(1000, d.limits.Total/2)) }
 func (d *doorman) watch(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if !d.greet(c, parseAddress(c.RemoteAddr().String())) {
+		end := d.turns.pass() // what waits is the accepting
+		if !d.greet(c, parseAddress(c.RemoteAddr().String()), end) {
 			_ = c.Close() // it is the refusal
+			end()
 		}
 	case http.StateHijacked, http.StateClosed:
 		d.part(c)
@@ -54,7 +63,7 @@ func (d *doorman) watch(c net.Conn, state http.ConnState) {
 	}
 }
 
-func (d *doorman) greet(c net.Conn, addr netip.Addr) bool {
+func (d *doorman) greet(c net.Conn, addr netip.Addr, end func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	place := neighbourhood(addr)
@@ -62,9 +71,9 @@ func (d *doorman) greet(c net.Conn, addr netip.Addr) bool {
 		return false
 	}
 	if d.plain == nil {
-		d.plain, d.near = map[net.Conn]netip.Prefix{}, map[netip.Prefix]int{}
+		d.plain, d.near = map[net.Conn]arrival{}, map[netip.Prefix]int{}
 	}
-	d.plain[c] = place
+	d.plain[c] = arrival{place, end}
 	d.near[place]++
 	return true
 }
@@ -72,13 +81,14 @@ func (d *doorman) greet(c net.Conn, addr netip.Addr) bool {
 func (d *doorman) part(c net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	place, greeted := d.plain[c]
+	a, greeted := d.plain[c]
 	if !greeted {
 		return
 	}
+	a.end()
 	delete(d.plain, c)
-	if d.near[place]--; d.near[place] == 0 {
-		delete(d.near, place)
+	if d.near[a.place]--; d.near[a.place] == 0 {
+		delete(d.near, a.place)
 	}
 }
 

@@ -236,3 +236,79 @@ func TestMisroutedMessagesDoNotCount(t *testing.T) {
 		}
 	})
 }
+
+// FuzzAnswers compares what is found without parsing with what parsing finds.
+func FuzzAnswers(f *testing.F) {
+	for _, text := range []string{
+		`{"rid":1000000001}`, `[{"rid":1000000001},{"rid":2,"error":{"name":"E"}}]`, `{"rid":1,"data":{"isAuthenticated":true}}`,
+		`{"event":"#publish","data":{"rid":5}}`, `{"rid":`, `[]`, ``, `{"rid":99999999999999999999}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		for _, p := range []socketCluster{{}, {token: "t"}} {
+			calls := 0
+			p.Answers(message, func(call uint64, _ error) {
+				calls++
+				if call == 0 {
+					t.Errorf("%q: got an answer to no call", message)
+				}
+			})
+			if calls > len(message)/len(`"rid":1`) {
+				t.Errorf("%q: got %d answers, more than fit in", message, calls)
+			}
+		}
+	})
+}
+
+// Not parallel: it counts what the process allocates.
+func TestFindingAnswersCostsNoMemory(t *testing.T) {
+	var p Protocol = socketCluster{}
+	message := []byte(`[{"rid":1000000001},{"rid":1000000002}]`)
+	found := 0
+	each := func(uint64, error) { found++ }
+	if got := testing.AllocsPerRun(100, func() { p.Answers(message, each) }); got != 0 || found != 2*101 {
+		t.Errorf("got %v allocations and %d answers, want none and 202", got, found)
+	}
+}
+
+func TestRefusedCallsOfOneConnectionDoNotStopItsAnswers(t *testing.T) {
+	t.Parallel()
+	c, out := asked(t, 3)
+	sent := out.Len()
+	err := c.frame(opText, []byte(`[{"rid":1000000001},{"rid":1000000002,"error":"x"},{"rid":1000000003}]`))
+	if err == nil || err.Error() != `publish refused: "x"` {
+		t.Errorf("got %v, want the refusal", err)
+	}
+	if got := c.answered.Load(); got != 1 || out.Len() <= sent {
+		t.Errorf("got %d answers and %d octets, want the answer before the refusal, and a call behind it", got, out.Len()-sent)
+	}
+	if again := c.frame(opText, []byte(`{"rid":1000000004}`)); again == nil || again.Error() != err.Error() {
+		t.Errorf("got %v, want the first failure to stay", again)
+	}
+}
+
+func TestSubscribersOfManyChannelsOverTCP(t *testing.T) {
+	t.Parallel()
+	url, _ := overTCP(t)
+	for _, mode := range []Mode{Fanout, Idle, Burst} {
+		o := Options{URLs: []string{url}, Conns: 7, Channels: 100, Pubs: 3, Rate: 2000, Duration: 200 * time.Millisecond, Burst: 20, Prefix: "many" + string(mode)}
+		r, err := Run(t.Context(), mode, o)
+		if err != nil {
+			t.Fatalf("%s: %v", mode, err)
+		}
+		if r.Lost != 0 || r.OutOfOrder != 0 || r.Repeated != 0 || mode != Idle && r.Done == 0 {
+			t.Errorf("%s: got %+v, want each message delivered once", mode, r)
+		}
+	}
+}
+
+func TestIdleServersAreToldToThePerMille(t *testing.T) {
+	t.Parallel()
+	b := &bench{Options: Options{PIDs: []int{1}}}
+	begin := time.Unix(0, 0)
+	r := b.report(reading{at: begin}, reading{at: begin.Add(10 * time.Second), server: usage{cpu: 20 * time.Millisecond}})
+	if r.Server.Cores != 0.002 {
+		t.Errorf("got %v cores, want 0.002", r.Server.Cores)
+	}
+}
