@@ -5,7 +5,6 @@ package e2e_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,37 +30,74 @@ func build(t *testing.T, program string) string {
 // The end of the test ends it, and a test that fails shows all that it has said.
 func serve(t *testing.T, ready *regexp.Regexp, binary string, args ...string) string {
 	t.Helper()
-	out := &output{ready: ready, found: make(chan string, 1)}
-	// Not t.Context: that ends before the clean-up, which is to be the end of the program.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	c := exec.CommandContext(ctx, binary, args...)
-	c.Stdout, c.Stderr = out, out
-	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
-	c.WaitDelay = 15 * time.Second
-	if err := c.Start(); err != nil {
+	return launch(t, ready, binary, args...).found(t)
+}
+
+// program is a running one.
+type program struct {
+	*exec.Cmd
+	out    *output
+	ended  chan struct{}
+	result error // when it has ended
+	killed bool
+}
+
+// launch starts a program, of which found waits until it is ready. The end of the test ends it.
+func launch(t *testing.T, ready *regexp.Regexp, binary string, args ...string) *program {
+	t.Helper()
+	p := &program{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), binary, args...), ended: make(chan struct{})}
+	p.out = &output{ready: ready, found: make(chan string, 1)}
+	p.Stdout, p.Stderr, p.WaitDelay = p.out, p.out, time.Second
+	if err := p.Start(); err != nil {
 		t.Fatalf("start %s: %v", binary, err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
+	go func() {
+		defer close(p.ended)
+		p.result = p.Wait()
+	}()
 	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
-			t.Errorf("%s ended with %v", filepath.Base(binary), err)
-		}
-		if t.Failed() {
-			t.Logf("%s said:\n%s", filepath.Base(binary), out)
+		if p.end(t, os.Interrupt); t.Failed() {
+			t.Logf("%s %q said:\n%s", filepath.Base(binary), args, p.out)
 		}
 	})
+	return p
+}
+
+// found waits until the program is ready.
+func (p *program) found(t *testing.T) string {
+	t.Helper()
 	select {
-	case url := <-out.found:
-		return url
-	case err := <-ended:
-		ended <- err
-		t.Fatalf("%s ended before it served: %v\n%s", binary, err, out)
+	case found := <-p.out.found:
+		return found
+	case <-p.ended:
+		t.Fatalf("%s ended before it served: %v\n%s", p.Path, p.result, p.out)
 	case <-time.After(30 * time.Second):
-		t.Fatalf("%s has not said within 30 s that it serves\n%s", binary, out)
+		t.Fatalf("%s has not said within 30 s that it serves\n%s", p.Path, p.out)
 	}
 	return ""
+}
+
+// end ends the program with a signal, if it still runs. It must end well.
+func (p *program) end(t *testing.T, signal os.Signal) {
+	t.Helper()
+	_ = p.Process.Signal(signal) // it may have ended
+	select {
+	case <-p.ended:
+	case <-time.After(15 * time.Second):
+		_ = p.Process.Kill() // its end is awaited below
+		<-p.ended
+		t.Errorf("%s does not end", p.Path)
+	}
+	if p.result != nil && !p.killed {
+		t.Errorf("%s ended with %v", filepath.Base(p.Path), p.result)
+	}
+}
+
+// kill ends the program at once.
+func (p *program) kill() {
+	p.killed = true
+	_ = p.Process.Kill() // it may have ended
+	<-p.ended
 }
 
 // output keeps what a program says, and looks for the line that says that it is ready.

@@ -16,6 +16,7 @@ import (
 func (a *app) banner(n *node, addr net.Addr, profiles profiler) {
 	a.printf("%s\n", builtFrom(debug.ReadBuildInfo()))
 	a.printf("%-14s %s\n", "node", n.Node())
+	a.neighbours(n)
 	secure := ""
 	if n.config.Listen.TLSCert != "" {
 		secure = "s"
@@ -37,6 +38,21 @@ func (a *app) banner(n *node, addr net.Addr, profiles profiler) {
 	if profiles.addr != nil {
 		a.printf("%-14s http://%s/debug/pprof/\n", "profiles", reachable(profiles.addr))
 	}
+}
+
+// neighbours prints where the node is in its cluster.
+func (a *app) neighbours(n *node) {
+	if !n.config.clustered() {
+		return
+	}
+	address, names := strings.Join(n.config.NATS.Nats, ","), []string{}
+	for _, other := range n.Nodes() {
+		names = append(names, other.Name)
+		if other.Local && other.Address != "" {
+			address = other.Address
+		}
+	}
+	a.printf("%-14s %s, nodes %s\n", "cluster", address, strings.Join(names, " "))
 }
 
 // keyNote follows an address that asks for a key which nobody could know.

@@ -23,7 +23,8 @@ func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
 	t.Parallel()
 	all := completed(t)
 	want := []string{
-		"", "serve", "pub", "sub", "call", "bench", "token", "token sign", "token verify", "token inspect", "plugins", "routes",
+		"", "serve", "pub", "sub", "call", "bench", "token", "token sign", "token verify", "token inspect", "token set", "token remove",
+		"nodes", "channels", "count", "disconnect", "kick", "cluster", "cluster init", "cluster cert", "plugins", "routes",
 		"config", "config check", "config print", "config schema", "version", "completion",
 	}
 	var got []string
@@ -118,8 +119,8 @@ func TestBashCompletesWordsOfTheCommand(t *testing.T) {
 	script := bashScript(completed(t))
 	for _, c := range []struct{ line, want string }{
 		{"skein s", "serve sub"},
-		{"skein token ", "sign verify inspect --help"},
-		{"skein token s", "sign"},
+		{"skein token ", "sign verify inspect set remove --help"},
+		{"skein token s", "sign set"},
 		{"skein serve --max-m", "--max-message"},
 		{"skein serve --addr x --no-", "--no-start-page --no-api"},
 		{"skein config print --no", "--node --no-start-page --no-api"},

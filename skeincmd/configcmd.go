@@ -57,6 +57,8 @@ type configPrintCmd struct {
 // effective is what a node does, in the form of its file.
 type effective struct {
 	Listen    listenSettings   `embed:""`
+	Cluster   clusterSettings  `embed:""`
+	NATS      natsSettings     `embed:""`
 	Auth      authSettings     `embed:""`
 	Limits    limitSettings    `embed:""`
 	Features  featureSettings  `embed:""`
@@ -82,8 +84,8 @@ func (s *configPrintCmd) Run(a *app, k *kong.Context) error {
 	}
 	c := n.config
 	e := effective{
-		Listen: c.Listen, Auth: c.Auth, Limits: c.Limits, Features: c.Features, Operators: c.Operators, Parts: c.Parts,
-		Endpoints: c.Lists.Endpoints, Channels: c.Lists.Channels,
+		Listen: c.Listen, Cluster: c.Cluster, NATS: c.NATS, Auth: c.Auth, Limits: c.Limits, Features: c.Features,
+		Operators: c.Operators, Parts: c.Parts, Endpoints: c.Lists.Endpoints, Channels: c.Lists.Channels,
 	}
 	for _, p := range n.parts {
 		e.Plugins = append(e.Plugins, effectiveUse{p.from, p.use.As, p.use.Prefix, p.plugin})
@@ -94,7 +96,7 @@ func (s *configPrintCmd) Run(a *app, k *kong.Context) error {
 // means is what the value of a path stands for where the number or the name is found out at the start.
 func (c *config) means(path string) string {
 	switch {
-	case path == "node" && c.Listen.Node == "":
+	case path == "node" && c.Cluster.Node == "":
 		return "a random name"
 	case path == "authKey" && !c.hasKeys():
 		return "a random key"
@@ -143,8 +145,7 @@ type configSchemaCmd struct{}
 
 // Run prints the schema.
 func (*configSchemaCmd) Run(a *app) error {
-	c := &config{}
-	c.setDefaults()
+	c := defaults()
 	s := conf.Schema(&c.settings)
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = defaultFile

@@ -21,7 +21,13 @@ type cli struct {
 	Sub        subCmd        `cmd:"" help:"Print what is published to channels, one JSON object a line."`
 	Call       callCmd       `cmd:"" help:"Call a procedure and print its answer."`
 	Bench      benchCmd      `cmd:"" help:"Load a server and measure what it does."`
-	Token      tokenCmd      `cmd:"" help:"Sign, verify and look into tokens."`
+	Token      tokenCmd      `cmd:"" help:"Sign, verify and look into tokens; set and remove those of sessions."`
+	Nodes      nodesCmd      `cmd:"" help:"List the nodes of a cluster."`
+	Channels   channelsCmd   `cmd:"" help:"List the channels that have subscribers on any node."`
+	Count      countCmd      `cmd:"" help:"Count the sessions of all nodes, or those subscribed to a channel."`
+	Disconnect disconnectCmd `cmd:"" help:"Close sessions, on whatever node they are."`
+	Kick       kickCmd       `cmd:"" help:"Take sessions out of a channel, on whatever node they are."`
+	Cluster    clusterCmd    `cmd:"" help:"Make the certificates of a cluster."`
 	Plugins    pluginsCmd    `cmd:"" help:"List the plugins in the order of their set-up, and the hooks in the order in which they run."`
 	Routes     routesCmd     `cmd:"" help:"List the routes and who owns them."`
 	Config     configCmd     `cmd:"" help:"Check, print and describe the configuration."`
@@ -61,6 +67,8 @@ func shorten(command *kong.Node) {
 func groups() []kong.Group {
 	return []kong.Group{
 		{Key: "listen", Title: "Listening"},
+		{Key: "cluster", Title: "Cluster"},
+		{Key: "nats", Title: "Cluster over a NATS of its own"},
 		{Key: "auth", Title: "Tokens"},
 		{Key: "limits", Title: "Limits"},
 		{Key: "features", Title: "Features"},

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,15 +44,34 @@ func outcome(t *testing.T, a *app, args ...string) (out, errs string, code int) 
 }
 
 // samples has three values for each setting, as each layer writes them: of the file, the environment and the flag.
-// What goes with one (a certificate needs a key) is in the fourth.
+// The flags that go with one (what is about other nodes needs other nodes) are in the fourth.
 func samples() map[string][]string {
-	const secret = "0123456789abcdef0123456789abcde"
+	const (
+		secret    = "0123456789abcdef0123456789abcde"
+		listening = "--cluster-listen=127.0.0.1:6201"
+		external  = "--nats=nats://127.0.0.1:4222"
+	)
 	return map[string][]string{
 		"addr":                     {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
 		"node":                     {"a", "b", "c"},
 		"origins":                  {"[u]", "[v]", "[w]"},
 		"proxies":                  {`["10.0.0.1"]`, `["10.0.0.2"]`, `["10.0.0.3"]`},
+		"drain":                    {"1s", "2s", "3s"},
 		"stopTimeout":              {"1s", "2s", "3s"},
+		"clusterListen":            {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+		"clusterAdvertise":         {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", listening},
+		"clusterJoin":              {`["a:1", "b:2"]`, `["b:1"]`, `["c:1"]`, listening},
+		"clusterName":              {"a", "b", "c", listening},
+		"clusterSecret":            {secret + "1", secret + "2", secret + "3", listening},
+		"clusterInsecure":          {"true", "false", "true", listening},
+		"clusterMin":               {"2", "3", "4", listening},
+		"clusterAlone":             {"close", "serve", "close"},
+		"clusterPrefix":            {"a", "b", "c", listening},
+		"joinTimeout":              {"1s", "2s", "3s", listening},
+		"nats":                     {`["nats://a:1"]`, `["nats://b:1"]`, `["tls://c:1"]`},
+		"natsUser":                 {"a", "b", "c", external},
+		"natsPassword":             {"a", "b", "c", external + " --nats-user=u"},
+		"natsToken":                {"a", "b", "c", external},
 		"authKey":                  {secret + "1", secret + "2", secret + "3"},
 		"authAlgorithm":            {"HS256", "HS384", "HS512"},
 		"authAllowWeak":            {"true", "false", "true"},
@@ -88,7 +108,8 @@ func samples() map[string][]string {
 func TestEachSettingIsTakenFromEachLayer(t *testing.T) {
 	t.Parallel()
 	notHere := map[string]bool{ // they name files, have one value only, or are not flags: the scripts have them
-		"tlsCert": true, "tlsKey": true, "authPublicKey": true, "authPrivateKey": true, "driver": true,
+		"tlsCert": true, "tlsKey": true, "clusterCert": true, "clusterKey": true, "clusterCA": true, "natsCredentials": true,
+		"natsNkey": true, "natsCA": true, "natsCert": true, "natsKey": true, "authPublicKey": true, "authPrivateKey": true, "driver": true,
 		"authKeys": true, "endpoints": true, "channels": true, "plugins": true,
 	}
 	all := samples()
@@ -112,6 +133,7 @@ func checkLayers(t *testing.T, f conf.Field, values []string) {
 	file := map[string]string{"skein.yaml": "# first line\n" + f.Key + ": " + values[0] + "\n"}
 	env := map[string]string{variable(flagName(f.Key)): strings.Trim(values[1], `[]"`)}
 	flag := "--" + flagName(f.Key) + "=" + strings.Trim(values[2], `[]"`)
+	companions := strings.Fields(strings.Join(values[3:], " "))
 	for _, layer := range []struct {
 		name, want, source string
 		env, file          map[string]string
@@ -125,7 +147,7 @@ func checkLayers(t *testing.T, f conf.Field, values []string) {
 		{"flag", values[2], "--" + flagName(f.Key), nil, nil, []string{flag}},
 	} {
 		a := inDir(t, layer.env, layer.file)
-		out, errs, code := outcome(t, a, append([]string{"config", "print"}, layer.args...)...)
+		out, errs, code := outcome(t, a, slices.Concat([]string{"config", "print"}, companions, layer.args)...)
 		if code != exitOK {
 			t.Errorf("%s: exit code %d\n%s", layer.name, code, errs)
 			continue
@@ -145,7 +167,7 @@ func checkLayers(t *testing.T, f conf.Field, values []string) {
 func TestABadValueIsToldWithItsLayer(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{
-		"stopTimeout", "authAlgorithm", "authAllowWeak", "authExpiry", "maxMessage", "maxChannels", "maxOutbox", "maxStall", "maxRate",
+		"drain", "stopTimeout", "clusterInsecure", "clusterMin", "clusterAlone", "joinTimeout", "authAlgorithm", "authAllowWeak", "authExpiry", "maxMessage", "maxChannels", "maxOutbox", "maxStall", "maxRate",
 		"maxConnections", "maxConnectionsPerAddress", "maxAcceptRate", "compression", "startPage", "api", "metrics", "admin", "logLevel",
 		"logFormat", "driver",
 	} {
@@ -172,7 +194,7 @@ func TestABadValueIsToldWithItsLayer(t *testing.T) {
 
 func TestRangesAreChecked(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"stop-timeout=-1s", "auth-expiry=-1s", "max-channels=-1", "max-stall=-1s", "max-rate=-1", "max-connections=-1", "max-accept-rate=-0.5"} {
+	for _, key := range []string{"drain=-1s", "cluster-min=-1", "stop-timeout=-1s", "auth-expiry=-1s", "max-channels=-1", "max-stall=-1s", "max-rate=-1", "max-connections=-1", "max-accept-rate=-0.5"} {
 		flag := "--" + key
 		_, errs, code := outcome(t, inDir(t, nil, nil), "config", "check", flag)
 		name, _, _ := strings.Cut(flag, "=")

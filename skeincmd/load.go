@@ -65,8 +65,7 @@ func (c *config) blame(path string, err error) error {
 // load puts the layers together. With an error that is about values the config is returned all the same, so that
 // others can be told at the same time.
 func (a *app) load(k *kong.Context, file string, flags *settings) (*config, error) {
-	c := &config{places: conf.Places{}, given: map[string]string{}, told: map[string]bool{}}
-	c.setDefaults()
+	c := defaults()
 	wrong := c.readFile(a, file)
 	c.takeFlags(k, flags)
 	if c.source("api") == "" {
@@ -75,7 +74,9 @@ func (a *app) load(k *kong.Context, file string, flags *settings) (*config, erro
 	return c, errors.Join(wrong, c.check())
 }
 
-func (c *config) setDefaults() {
+// defaults is what a node does that is told nothing.
+func defaults() *config {
+	c := &config{places: conf.Places{}, given: map[string]string{}, told: map[string]bool{}}
 	v := reflect.ValueOf(&c.settings).Elem()
 	for _, f := range conf.Fields(v.Type()) {
 		if f.Default == "" {
@@ -85,6 +86,7 @@ func (c *config) setDefaults() {
 			panic("default of " + f.Key + ": " + err.Error()) // a mistake in the table
 		}
 	}
+	return c
 }
 
 func (c *config) readFile(a *app, file string) error {
@@ -128,7 +130,7 @@ func (c *config) takeFlags(k *kong.Context, from *settings) {
 // check finds what types cannot say.
 func (c *config) check() error {
 	_, proxies := c.proxies()
-	return errors.Join(c.checkAddresses(), c.checkPaths(), c.checkRanges(), proxies, c.exposed())
+	return errors.Join(c.checkAddresses(), c.checkPaths(), c.checkRanges(), c.checkCluster(), proxies, c.exposed())
 }
 
 func (c *config) checkAddresses() error {
@@ -178,7 +180,10 @@ func (c *config) checkRanges() error {
 		key      string
 		negative bool
 	}{
+		{"drain", c.Listen.Drain < 0},
 		{"stopTimeout", c.Listen.StopTimeout < 0},
+		{"clusterMin", c.Cluster.ClusterMin < 0},
+		{"joinTimeout", c.Cluster.JoinTimeout < 0},
 		{"authExpiry", c.Auth.AuthExpiry < 0},
 		{"maxMessage", c.Limits.MaxMessage < 0},
 		{"maxChannels", c.Limits.MaxChannels < 0},

@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/skeinrt/skein"
 	"github.com/skeinrt/skein/engine"
@@ -40,7 +42,7 @@ func (a *app) build(c *config) (*node, error) {
 	n := &node{Server: skein.New(options), config: c, parts: parts, log: log, random: random, ownPace: a.unset("GOGC") && a.unset("GOMEMLIMIT")}
 	errs := []error{err, wrong}
 	if err == nil && wrong == nil {
-		errs = append(errs, n.register(n.Server, func(p part) skein.Plugin { return p.plugin }))
+		errs = append(errs, n.register(n.Server, func(p part) skein.Plugin { return p.plugin }), n.registerFigures(options.Engine))
 	}
 	return n, errors.Join(errs...)
 }
@@ -68,9 +70,10 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 	tokens, random, err := c.tokens(a)
 	endpoints, wrong := c.endpoints(a)
 	proxies, _ := c.proxies() // its error is told by check
-	certificate, bad := c.tls(a)
+	certificate, bad := c.tls(a, log)
 	o = skein.Options{
-		Addr: c.Listen.Addr, Node: c.Listen.Node, Endpoints: endpoints, Tokens: tokens, Origins: c.Listen.Origins,
+		Addr: c.Listen.Addr, Node: c.Cluster.Node, Version: builtFrom(debug.ReadBuildInfo()).Version,
+		Endpoints: endpoints, Tokens: tokens, Origins: c.Listen.Origins,
 		Limits: skein.Limits{
 			MaxMessage: int(c.Limits.MaxMessage), Outbox: int(c.Limits.MaxOutbox), Channels: c.Limits.MaxChannels,
 			Stall: c.Limits.MaxStall, Rate: c.Limits.MaxRate,
@@ -83,7 +86,7 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 			User: c.Limits.MaxUserRate, Address: c.Limits.MaxAddressRate, UserClaim: c.Limits.UserClaim,
 		},
 		Driver:   c.Parts.driver(),
-		Timeouts: skein.Timeouts{Stop: c.Listen.StopTimeout},
+		Timeouts: skein.Timeouts{Drain: c.drain(), Stop: c.Listen.StopTimeout},
 		TLS:      certificate, Proxies: proxies, Logger: log,
 	}
 	if c.Parts.Engine == memoryEngine {
@@ -91,18 +94,26 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 	} else {
 		o.EngineName = c.Parts.Engine
 	}
-	return o, random, errors.Join(err, wrong, bad)
+	return o, random, errors.Join(err, wrong, bad, c.joinCluster(a, &o))
 }
 
-func (c *config) tls(a *app) (*tls.Config, error) {
+// drain is the option's value, whose zero is the default.
+func (c *config) drain() time.Duration {
+	if c.Listen.Drain == 0 {
+		return -1
+	}
+	return c.Listen.Drain
+}
+
+func (c *config) tls(a *app, log *slog.Logger) (*tls.Config, error) {
 	if c.Listen.TLSCert == "" || c.Listen.TLSKey == "" {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(a.path(c.Listen.TLSCert), a.path(c.Listen.TLSKey))
+	pair, err := a.pair(c.Listen.TLSCert, c.Listen.TLSKey, log)
 	if err != nil {
 		return nil, c.blame("tlsCert", err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	return &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}, nil
 }
 
 // endpoints are those of the file, or one with the node's settings.
@@ -193,8 +204,11 @@ func (n *node) check(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	if n.config.clustered() {
+		options.Engine, options.MinNodes = engine.NewMemory(), 0
+	}
 	if !n.knowsDrivers(a) {
-		options.EngineName = ""
+		options.EngineName, options.MinNodes = "", 0
 		for i := range options.Endpoints {
 			options.Endpoints[i].AuthScheme, options.Endpoints[i].Codec = "", ""
 		}

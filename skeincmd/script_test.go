@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -29,11 +30,11 @@ func TestMain(m *testing.M) {
 //	skein ARG…           runs the command; with ! it must exit with 1
 //	usage ARG…           runs the command, which must exit with 2
 //	begin NAME ARG…      runs the command in the background until it says that it is ready; serve gets a free port,
-//	                     and sets ADDR and URL
 //	end NAME             ends it (wait NAME waits for its own end), checks that it exits with 0, and shows what it wrote
 //	get STATUS URL [BEARER], post STATUS URL BODY [BEARER]
 //	upgrade STATUS URL [BEARER]
 //	raw URL MESSAGE…     sends messages to a raw endpoint; the connection stays until the script's end
+//	nats VAR USER PASSWORD [CERT KEY CA] starts a NATS, and sets the variable to its address
 //	keypair KIND PRIVATE PUBLIC, certificate CERT KEY
 //	token VAR ARG…       runs skein token sign and keeps the token in a variable
 func TestCommands(t *testing.T) {
@@ -53,6 +54,9 @@ func TestCommands(t *testing.T) {
 			"begin":       begin,
 			"end":         end,
 			"await":       await,
+			"until":       until,
+			"ports":       ports,
+			"nats":        startNATS,
 			"get":         get,
 			"post":        post,
 			"raw":         sendRaw,
@@ -197,10 +201,48 @@ func begin(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("skein %q is not ready:\n%s%s", args, out, err)
 	}
 	if len(m) == 3 {
-		ts.Setenv("ADDR", m[2])
-		ts.Setenv("URL", "ws"+m[1]+"://"+m[2]+"/socketcluster/")
+		for _, end := range []string{"", "_" + name} {
+			ts.Setenv("ADDR"+end, m[2])
+			ts.Setenv("URL"+end, "ws"+m[1]+"://"+m[2]+"/socketcluster/")
+		}
+	}
+	if m := regexp.MustCompile(`(?m)^cluster +(127.*),`).FindStringSubmatch(first(j.out.text())); m != nil {
+		ts.Setenv("CLUSTER_"+name, m[1])
 	}
 	b.jobs[name] = j
+}
+
+func first[A, B any](a A, _ B) A { return a }
+
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile("(?m)" + args[0])
+	deadline, again := time.After(20*time.Second), time.NewTicker(20*time.Millisecond)
+	defer again.Stop()
+	for {
+		a, rest := scriptApp(ts, args[1:])
+		var out bytes.Buffer
+		a.Out, a.Err = &out, &out
+		a.run(context.Background(), rest)
+		if want.Match(out.Bytes()) {
+			_, _ = ts.Stdout().Write(out.Bytes()) // into a buffer
+			return
+		}
+		select {
+		case <-again.C:
+		case <-deadline:
+			ts.Fatalf("skein %q never says %q, but\n%s", args[1:], args[0], &out)
+		}
+	}
+}
+
+// ports finds them all at once, so that they differ.
+func ports(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer func() { ts.Check(l.Close()) }()
+		ts.Setenv(name, l.Addr().String())
+	}
 }
 
 func (j *job) stdout() *shared { return &j.out }

@@ -29,10 +29,13 @@ func (s *serveCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
 		return err
 	}
 	defer listener.Close() //nolint:errcheck // closed by the server before, but for a failed start
+	if err := n.probeRoutes(ctx); err != nil {
+		return err
+	}
 	n.warnOfStrays(ctx, a)
 	n.keyAdmin()
 	if err := n.Start(ctx); err != nil {
-		return err
+		return n.unstarted(ctx, err)
 	}
 	profiles, err := n.servePprof(ctx, a)
 	if err != nil {
@@ -42,6 +45,15 @@ func (s *serveCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
 	a.banner(n, listener.Addr(), profiles)
 	n.warn(ctx)
 	return n.serve(ctx, listener)
+}
+
+// unstarted is what is wrong with a start that has failed: nothing, where it was to end.
+func (n *node) unstarted(ctx context.Context, err error) error {
+	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+		return err
+	}
+	n.log.LogAttrs(ctx, slog.LevelInfo, "stopped before it served")
+	return nil
 }
 
 // warn tells what an operator may not have meant.
@@ -55,6 +67,10 @@ func (n *node) warn(ctx context.Context) {
 	if n.config.Listen.TLSCert == "" && !isLoopback(n.config.Listen.Addr) {
 		n.log.LogAttrs(ctx, slog.LevelWarn, "serving without TLS beyond this machine: give --tls-cert, or put a proxy in front",
 			slog.String("addr", n.config.Listen.Addr))
+	}
+	if c := &n.config.Cluster; c.ClusterInsecure && !isLoopback(c.ClusterListen) {
+		n.log.LogAttrs(ctx, slog.LevelWarn, "whoever reaches the address for other nodes can read and publish everything: it is insecure",
+			slog.String("addr", c.ClusterListen))
 	}
 }
 
@@ -87,6 +103,19 @@ func listen(ctx context.Context, key, addr string) (net.Listener, error) {
 	return l, nil
 }
 
+// probeRoutes finds out whether the address for other nodes is free, which the engine would tell late and less clearly.
+func (n *node) probeRoutes(ctx context.Context) error {
+	addr := n.config.Cluster.ClusterListen
+	if addr == "" {
+		return nil
+	}
+	probe, err := listen(ctx, "cluster-listen", addr)
+	if err != nil {
+		return err
+	}
+	return probe.Close()
+}
+
 // serve returns when ctx is done and the node is down, or when the listener fails.
 func (n *node) serve(ctx context.Context, l net.Listener) error {
 	served := make(chan error, 1)
@@ -107,9 +136,5 @@ func (n *node) serve(ctx context.Context, l net.Listener) error {
 	return stopped
 }
 
-// stop takes the server down within the stop time-out, also when ctx is done.
-func (n *node) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.config.Listen.StopTimeout)
-	defer cancel()
-	return n.Shutdown(ctx)
-}
+// stop takes the server down, also when ctx is done. Its own time-outs bound that.
+func (n *node) stop(ctx context.Context) error { return n.Shutdown(context.WithoutCancel(ctx)) }

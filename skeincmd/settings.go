@@ -13,6 +13,8 @@ import (
 // A field's flag is its name in kebab-case, its variable is SKEIN_ and the flag in capitals, its key is camelCase.
 type settings struct {
 	Listen    listenSettings   `embed:"" group:"listen"`
+	Cluster   clusterSettings  `embed:"" group:"cluster"`
+	NATS      natsSettings     `embed:"" group:"nats"`
 	Auth      authSettings     `embed:"" group:"auth"`
 	Limits    limitSettings    `embed:"" group:"limits"`
 	Features  featureSettings  `embed:"" group:"features"`
@@ -24,12 +26,43 @@ type settings struct {
 // listenSettings say where the node is found and who may come.
 type listenSettings struct {
 	Addr        string        `default:"127.0.0.1:8000" placeholder:"HOST:PORT" help:"Address to listen on. Port 0 takes a free one."`
-	Node        string        `placeholder:"NAME" help:"Name of this node, unique in its cluster. Empty: a random one."`
 	Origins     conf.Names    `placeholder:"ORIGIN,…" help:"Web origins that may connect, in SocketCluster's syntax: host:port, host:*, *:port, *:*, and *.host for subdomains. Empty: the server's own host, and clients that send no Origin."`
 	Proxies     conf.Names    `placeholder:"CIDR,…" help:"Proxies whose X-Forwarded-For is believed, as in 10.0.0.0/8."`
 	TLSCert     string        `placeholder:"FILE" help:"PEM file of the certificate and its chain. Serves TLS, with --tls-key."`
 	TLSKey      string        `placeholder:"FILE" secret:"false" help:"PEM file of the certificate's private key."`
-	StopTimeout time.Duration `default:"10s" placeholder:"TIME" help:"How long connections may take to end when the node stops."`
+	Drain       time.Duration `default:"5s" placeholder:"TIME" help:"Over how long clients are sent away when the node stops, so that they do not all come to other nodes at once; less where nobody is left. 0: all at once."`
+	StopTimeout time.Duration `default:"2s" placeholder:"TIME" help:"How long everything else may take to end when the node stops."`
+}
+
+// clusterSettings make a node one of several, which connect to each other.
+type clusterSettings struct {
+	Node             string        `placeholder:"NAME" help:"Name of this node, unique in its cluster. Empty: a random one."`
+	ClusterListen    string        `placeholder:"HOST:PORT" help:"Address for the other nodes, which makes this node one of a cluster. Port 0 takes a free one. Off loopback it needs --cluster-secret, --cluster-cert, --cluster-key and --cluster-ca."`
+	ClusterAdvertise string        `placeholder:"HOST:PORT" help:"Address that the other nodes are told to connect to. Empty: that of --cluster-listen."`
+	ClusterJoin      conf.Names    `placeholder:"HOST:PORT,…" help:"Addresses of other nodes. One that answers is enough, a name may have several addresses, and this node's own may be among them."`
+	ClusterName      string        `default:"skein" placeholder:"NAME" help:"Name of the cluster, the same on all nodes."`
+	ClusterSecret    string        `secret:"" placeholder:"SECRET|@FILE" help:"Password of the cluster, the same on all nodes."`
+	ClusterCert      string        `placeholder:"FILE" help:"PEM file of this node's certificate, for both directions. It is read again when it changes."`
+	ClusterKey       string        `placeholder:"FILE" secret:"false" help:"PEM file of the certificate's private key."`
+	ClusterCA        string        `placeholder:"FILE" help:"PEM file of the authority of the cluster: whoever has a certificate of it is a node."`
+	ClusterInsecure  bool          `help:"Allow a cluster off loopback without a secret and TLS: whoever reaches it can read and publish everything."`
+	ClusterMin       int           `placeholder:"N" help:"How many nodes, itself included, this one must have seen before it is ready and lets clients in. 0: none."`
+	ClusterAlone     string        `default:"serve" enum:"serve,close" placeholder:"NAME" help:"What to do when all other nodes are lost: serve on, or close all connections and be not ready until they are back."`
+	ClusterPrefix    string        `default:"sk" placeholder:"PREFIX" help:"What all subjects of NATS begin with, the same on all nodes, so that several clusters can share one NATS."`
+	JoinTimeout      time.Duration `default:"10s" placeholder:"TIME" help:"How long to wait for nodes of --cluster-join that do not answer before serving alone. It is tried on."`
+}
+
+// natsSettings connect the nodes through a NATS that runs elsewhere.
+type natsSettings struct {
+	Nats            conf.Names `placeholder:"URL,…" help:"Servers of a NATS cluster that carries messages between the nodes, as nats://HOST:PORT or tls://HOST:PORT, in place of --cluster-listen."`
+	NatsCredentials string     `secret:"false" placeholder:"FILE" help:"Credentials file of NATS: a JWT and its key."`
+	NatsNkey        string     `secret:"false" placeholder:"FILE" help:"File of the seed of a key of NATS."`
+	NatsUser        string     `placeholder:"NAME" help:"User of NATS."`
+	NatsPassword    string     `secret:"" placeholder:"PASSWORD|@FILE" help:"Password of the user."`
+	NatsToken       string     `secret:"" placeholder:"TOKEN|@FILE" help:"Token of NATS."`
+	NatsCA          string     `placeholder:"FILE" help:"PEM file of the authority that has signed the certificate of NATS. Empty: those of the system."`
+	NatsCert        string     `placeholder:"FILE" help:"PEM file of a certificate to show to NATS. It is read again when it changes."`
+	NatsKey         string     `secret:"false" placeholder:"FILE" help:"PEM file of that certificate's private key."`
 }
 
 // authSettings are the keys that tokens are signed and verified with.
@@ -91,7 +124,7 @@ type operatorSettings struct {
 // partSettings choose drivers.
 type partSettings struct {
 	Driver string `default:"auto" enum:"auto,epoll,park" placeholder:"NAME" help:"How connections wait for input: epoll, a few loops for all TCP connections without TLS, on Linux; park, a goroutine for each; auto is epoll where there is it."`
-	Engine string `default:"memory" placeholder:"NAME" help:"What carries messages between nodes: memory (a node alone), or an engine that a plugin provides."`
+	Engine string `default:"memory" placeholder:"NAME" help:"What carries messages between nodes where neither --cluster-listen nor --nats does: memory (a node alone), or an engine that a plugin provides."`
 }
 
 // driver is the option's value: empty for the default.

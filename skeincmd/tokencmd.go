@@ -20,6 +20,8 @@ type tokenCmd struct {
 	Sign    tokenSignCmd    `cmd:"" help:"Sign claims with the node's key, which must be given, and print the token."`
 	Verify  tokenVerifyCmd  `cmd:"" help:"Verify a token as a node with these keys would, and print its claims. A key must be given."`
 	Inspect tokenInspectCmd `cmd:"" help:"Print what a token says, without verifying it."`
+	Set     tokenSetCmd     `cmd:"" help:"Give sessions of a cluster a token with these claims, on whatever node they are."`
+	Remove  tokenRemoveCmd  `cmd:"" help:"End the authentication of sessions of a cluster, on whatever node they are."`
 }
 
 // keyFlags are the keys of a node, from the same places.
@@ -52,20 +54,29 @@ func (s *tokenSignCmd) Run(a *app, k *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	claims, err := a.argument(s.Claims)
+	claims, err := a.claims(s.Claims)
 	if err != nil {
 		return err
 	}
-	var object map[string]json.RawMessage
-	if json.Unmarshal([]byte(claims), &object) != nil || object == nil {
-		return usageError(fmt.Sprintf(`the claims %s are not a JSON object, as in '{"username":"ann"}'`, claims))
-	}
-	token, err := tokens.Sign(json.RawMessage(claims), auth.SignOptions{Expiry: s.Expires})
+	token, err := tokens.Sign(claims, auth.SignOptions{Expiry: s.Expires})
 	if err != nil {
 		return fmt.Errorf("sign: %w", err)
 	}
 	a.printf("%s\n", token)
 	return nil
+}
+
+// claims are those of an argument.
+func (a *app) claims(argument string) (json.RawMessage, error) {
+	text, err := a.argument(argument)
+	if err != nil {
+		return nil, err
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &object) != nil || object == nil {
+		return nil, usageError(fmt.Sprintf(`the claims %s are not a JSON object, as in '{"username":"ann"}'`, text))
+	}
+	return json.RawMessage(text), nil
 }
 
 type tokenVerifyCmd struct {

@@ -41,9 +41,9 @@ func (s Size) MarshalText() ([]byte, error) {
 // Names is a list that may also be written as one text, with commas or spaces between.
 type Names []string
 
-// UnmarshalText splits at commas and spaces.
+// UnmarshalText splits at commas and spaces, and adds to what is there: a flag may be given more than once.
 func (n *Names) UnmarshalText(b []byte) error {
-	*n = strings.FieldsFunc(string(b), func(r rune) bool { return r == ',' || r == ' ' })
+	*n = append(*n, strings.FieldsFunc(string(b), func(r rune) bool { return r == ',' || r == ' ' })...)
 	return nil
 }
 
