@@ -67,7 +67,7 @@ func (s *Session) take(d *delivery) {
 func (s *Session) takeIfIn(d *delivery) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.channels.find(d.channel) < 0 {
+	if !s.state.channels.has(d.channel) {
 		return false
 	}
 	s.take(d)

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -191,7 +193,8 @@ func askNode[A any](ctx context.Context, s *Server, node, topic string, question
 }
 
 // serve answers a question of another node, or of this one.
-func (s *Server) serve(ctx context.Context, from, topic string, data []byte) ([]byte, error) {
+func (s *Server) serve(ctx context.Context, from, topic string, data []byte) (out []byte, err error) {
+	defer s.survive(ctx, &err)
 	if !s.life.stood.Load() {
 		return nil, ErrStopped
 	}
@@ -202,6 +205,17 @@ func (s *Server) serve(ctx context.Context, from, topic string, data []byte) ([]
 		return respond(data, s.listPage)
 	}
 	return respond(data, func(o order) (int, error) { return s.obey(ctx, topic, o) })
+}
+
+// survive turns a panic of what plugins have brought, such as a scheme that signs, into an error; it is deferred.
+func (s *Server) survive(ctx context.Context, err *error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	s.counters.panics.Add(1)
+	s.log.LogAttrs(ctx, slog.LevelError, "panic in an answer to another node", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+	*err = &Error{Name: NamePlugin, Message: "a plugin failed"}
 }
 
 func respond[Q, A any](data []byte, fn func(q Q) (A, error)) ([]byte, error) {

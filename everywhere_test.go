@@ -2,6 +2,7 @@ package skein_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -312,6 +313,38 @@ func TestNodeOfAnotherVersionSaysWhatItDoesNotKnow(t *testing.T) {
 		}
 		if out, err := engines[0].(*skeintest.Line).Call(t.Context(), "b", "channels", []byte("{")); err == nil || !strings.Contains(err.Error(), "malformed") {
 			t.Errorf("got %s, %v, want that the question is malformed", out, err)
+		}
+	})
+}
+
+// fragile verifies everything, and panics when it shall sign.
+type fragile struct{}
+
+func (fragile) Verify(context.Context, string) (*skein.Token, error) {
+	return &skein.Token{Claims: json.RawMessage(`{}`)}, nil
+}
+
+func (fragile) Sign(context.Context, json.RawMessage, time.Duration) (*skein.Token, error) {
+	panic("a bug")
+}
+
+func TestPanicOfASchemeCostsAnAnswerAndNoNode(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var nodes []*skeintest.Server
+		for i, e := range skeintest.Link(2) {
+			o := skein.Options{Node: string(rune('a' + i)), Engine: e, Endpoints: []skein.Endpoint{{AuthScheme: "fragile"}}}
+			nodes = append(nodes, start(t, o, func(h *skein.Host) { h.AuthScheme("fragile", fragile{}) }))
+		}
+		for _, at := range nodes {
+			_, s := open(t, at, "/socketcluster/")
+			n, err := nodes[0].SetToken(t.Context(), skein.Target{Session: s.ID()}, map[string]string{"username": "x"})
+			if n != 0 || err == nil || !strings.Contains(err.Error(), "a plugin failed") {
+				t.Errorf("got %d, %v, want that a plugin has failed", n, err)
+			}
+			if got := at.Stats().Panics; got != 1 {
+				t.Errorf("got %d panics counted, want 1", got)
+			}
 		}
 	})
 }

@@ -205,8 +205,8 @@ func (h *Host) OnUnsubscribe(pattern string, fn HookFunc) *Hook {
 // OnPublish asks once a publication, on the node where it enters. It may change Data and Channel.
 func (h *Host) OnPublish(pattern string, fn HookFunc) *Hook { return h.hook(onPublish, pattern, fn) }
 
-// OnDeliver asks for each receiver of a message; it may change Data for that one. It runs in the publisher's
-// goroutine and must be quick. The pattern must not be "*" alone.
+// OnDeliver asks for each receiver of a message; it may change Data for that one. On the node of the
+// publisher the publisher waits for it, and on the others all messages from other nodes do: it must be quick. The pattern must not be "*" alone.
 func (h *Host) OnDeliver(pattern string, fn HookFunc) *Hook { return h.hook(onDeliver, pattern, fn) }
 
 // OnCall asks before a procedure is called; it may change Data. Later packets of the session wait for it.

@@ -4,9 +4,18 @@ import "slices"
 
 // membership is that of a session in one channel.
 type membership struct {
-	channel string // the hub's own copy of the name
-	held    bool   // false: the engine is still joining
+	channel string // the hub's own copy of the name, once held
+	stage   stage
 }
+
+// stage is how far a membership is.
+type stage uint8
+
+const (
+	joining stage = iota // the engine has not answered yet
+	held
+	leaving // by somebody who has claimed it
+)
 
 // memberships are the channels of a session: most have few, and an idle session shall cost little.
 type memberships struct {
@@ -61,11 +70,19 @@ func (m *memberships) remove(i int) {
 	}
 }
 
+// has reports whether the channel is there, and nobody is taking it out.
+func (m *memberships) has(channel string) bool {
+	i := m.find(channel)
+	return i >= 0 && m.list[i].stage != leaving
+}
+
 // names returns the channels, sorted.
 func (m *memberships) names() []string {
 	names := make([]string, 0, len(m.list))
 	for _, x := range m.list {
-		names = append(names, x.channel)
+		if x.stage != leaving {
+			names = append(names, x.channel)
+		}
 	}
 	slices.Sort(names)
 	return names

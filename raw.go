@@ -203,6 +203,7 @@ type RawConn struct {
 	grace   atomic.Pointer[time.Timer]
 	end     atomic.Pointer[ws.CloseError] // set before the queue is closed
 	taking  atomic.Bool                   // serve is in Messages
+	taken   atomic.Uint64                 // messages
 }
 
 // Messages yields what the client sends until the connection ends. A message is valid until the next one. While it is
@@ -210,8 +211,9 @@ type RawConn struct {
 func (c *RawConn) Messages() iter.Seq[RawMessage] {
 	return func(yield func(RawMessage) bool) {
 		c.taking.Store(true)
-		defer c.taken()
+		defer c.leave()
 		for m := range c.queue {
+			c.taken.Add(1)
 			if !yield(m) {
 				return
 			}
@@ -219,8 +221,8 @@ func (c *RawConn) Messages() iter.Seq[RawMessage] {
 	}
 }
 
-// taken is called when serve leaves Messages: the context of a connection that has ended meanwhile ends now.
-func (c *RawConn) taken() {
+// leave is called when serve leaves Messages: the context of a connection that has ended meanwhile ends now.
+func (c *RawConn) leave() {
 	c.taking.Store(false)
 	if c.end.Load() == nil {
 		return
@@ -292,10 +294,17 @@ func (c *RawConn) serve(serve func(c *RawConn) error) (err error) {
 	return serve(c)
 }
 
-// ending ends the context of a serve that takes no messages, as one that only sends, behind which Closed would wait.
-func (c *RawConn) ending() {
+// ending ends the context of a serve that does not come for the next message, behind which Closed would wait.
+func (c *RawConn) ending() { c.expect(c.taken.Load()) }
+
+// expect looks, after a while, whether serve has taken further messages than those.
+func (c *RawConn) expect(more uint64) {
 	c.grace.Store(time.AfterFunc(endGrace, func() {
-		if !c.taking.Load() {
+		switch now := c.taken.Load(); {
+		case c.end.Load() != nil:
+		case now != more:
+			c.expect(now)
+		default:
 			c.cancel(ws.CloseError{Code: CloseAbnormal})
 		}
 	}))

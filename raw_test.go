@@ -419,3 +419,33 @@ func inject(t *testing.T, srv *skeintest.Server, method, path, body string) stri
 	}
 	return fmt.Sprintf("%d %s", answer.StatusCode, strings.TrimSpace(string(text)))
 }
+
+// Behind a message that waits for the end of the connection stands the next one, and behind that the end.
+func TestRawConnectionThatWaitsForItsEndHearsOfIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan struct{})
+		srv := start(t, skein.Options{}, func(h *skein.Host) {
+			h.HandleWS("/ws", func(c *skein.RawConn) error {
+				defer close(ended)
+				for range c.Messages() {
+					<-c.Context().Done()
+				}
+				return nil
+			})
+		})
+		c := srv.Conn(t, "/ws", nil)
+		for range 2 {
+			if err := c.Send("x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		c.Terminate()
+		select {
+		case <-ended:
+		case <-time.After(time.Minute):
+			t.Errorf("it still runs, and there are %d connections", srv.Stats().Conns)
+		}
+	})
+}

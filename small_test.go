@@ -200,6 +200,32 @@ func TestIdleSessionsAreSmall(t *testing.T) {
 	}
 }
 
+// Of two who take a session out of a channel at once, one must not undo what comes after the other.
+func TestAMembershipIsEndedByOneOnly(t *testing.T) {
+	t.Parallel()
+	s := new(Session)
+	if !s.note("x") || s.note("x") || !s.confirm("x") {
+		t.Fatal("the session has not joined once")
+	}
+	if was, there := s.claim("x"); !there || was != held {
+		t.Errorf("the first to leave: got %v, %v, want held", was, there)
+	}
+	if _, there := s.claim("x"); there {
+		t.Error("a second one may leave")
+	}
+	if s.note("x") || s.confirm("x") || s.state.channels.has("x") || len(s.Channels()) != 0 {
+		t.Error("a channel that is being left is joined, or counts as joined")
+	}
+	s.drop("x")
+	s.drop("x") // nothing is there
+	if !s.note("x") || !s.state.channels.has("x") {
+		t.Error("a channel that has been left cannot be joined again")
+	}
+	if was, there := s.claim("x"); !there || was != joining || s.confirm("x") {
+		t.Errorf("left while joining: got %v, %v, want joining, and no confirmation", was, there)
+	}
+}
+
 func TestMembershipsAreASetOfAnySize(t *testing.T) {
 	t.Parallel()
 	var m memberships

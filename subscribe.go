@@ -90,18 +90,27 @@ func (s *Session) enter(ctx context.Context, channel string) (added bool, err er
 	return true, nil
 }
 
-// drop takes the channel from the session's own list and reports whether it was there, and whether it was held.
-func (s *Session) drop(channel string) (there, held bool) {
+// claim marks a channel as left, so that nobody else leaves it, and returns how far it was; false where it is not there
+// or somebody else has claimed it.
+func (s *Session) claim(channel string) (was stage, there bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := &s.state.channels
-	i := list.find(channel)
-	if i < 0 {
-		return false, false
+	if !list.has(channel) {
+		return 0, false
 	}
-	held = list.list[i].held
-	list.remove(i)
-	return true, held
+	m := &list.list[list.find(channel)]
+	was, m.stage = m.stage, leaving
+	return was, true
+}
+
+// drop takes the channel from the session's own list, if it is there.
+func (s *Session) drop(channel string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := s.state.channels.find(channel); i >= 0 {
+		s.state.channels.remove(i)
+	}
 }
 
 // note adds the channel to the session's own list, and reports whether it was not there.
@@ -115,30 +124,32 @@ func (s *Session) note(channel string) bool {
 	return true
 }
 
-// confirm marks the channel as held, and reports whether it still is in the session's own list. name is the hub's copy of
-// its name, which all sessions share.
+// confirm marks the channel as held, unless it has been left meanwhile. name is the hub's copy of its name, which all
+// sessions share.
 func (s *Session) confirm(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := s.state.channels.find(name)
-	if i >= 0 {
-		s.state.channels.list[i] = membership{name, true}
+	list := &s.state.channels
+	if !list.has(name) {
+		return false
 	}
-	return i >= 0
+	list.list[list.find(name)] = membership{name, held}
+	return true
 }
 
 // leave takes the session out of the channel and reports whether it was in it. Nothing more is delivered from there.
-// Leaving goes the other way round as joining: who joins again meanwhile finds the session in its own list as long as
-// the hub can still lose it.
+// The session's own list comes last, as it comes first in joining: until then nobody joins or leaves the channel again.
 func (s *Session) leave(channel string) bool {
-	s.server.hub.Leave(channel, s)
-	there, held := s.drop(channel)
+	was, there := s.claim(channel)
 	if !there {
 		return false
 	}
-	if held { // else who is joining has the gate to release
-		s.server.gates.release(channel)
+	s.server.hub.Leave(channel, s)
+	s.drop(channel)
+	if was == joining {
+		return true // whoever is joining has the gate to release, and nobody has been told of it
 	}
+	s.server.gates.release(channel)
 	if h := s.server.hooks[onUnsubscribe]; len(h) > 0 {
 		h.tell(s.background(), channel, &Event{Session: s, Channel: channel})
 	}
