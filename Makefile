@@ -24,14 +24,14 @@ lint: ## format, vet, golangci-lint, tidy modules, generated files
 	$(GO) vet ./...
 	$(LINT) run ./...
 	$(GO) mod tidy -diff
-	@set -e; for dir in $(NESTED); do echo "== $$dir"; (cd $$dir && $(GO) vet ./... && $(LINT) run ./...); done
+	@set -e; for dir in $(NESTED); do echo "== $$dir"; (cd $$dir && $(GO) vet ./... && $(LINT) run -c $(CURDIR)/.golangci.yml ./...); done
 	GOOS=darwin $(GO) build ./...
 	GOOS=windows $(GO) build ./...
 
 .PHONY: test
 test: deps ## all tests: race, scenarios, captures, conformance, examples, browser
 	$(GO) test -race -shuffle=on -timeout 15m ./...
-	@set -e; for dir in $(NESTED); do echo "== $$dir"; $(GO) -C $$dir test -timeout 5m ./...; done
+	@set -e; for dir in $(NESTED); do echo "== $$dir"; $(GO) -C $$dir test -count=1 -timeout 5m ./...; done
 
 .PHONY: deps
 deps: node_modules chromium ## what the tests need besides Go: npm packages and a browser
