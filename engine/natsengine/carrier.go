@@ -46,6 +46,7 @@ func newCarrier(log *slog.Logger) *carrier {
 // dial says where NATS is and how to get in.
 type dial struct {
 	urls    string
+	remote  bool // over the network
 	options []nats.Option
 }
 
@@ -69,7 +70,18 @@ func (c *carrier) connect(ctx context.Context, node string, d dial) error {
 		nats.ReconnectHandler(c.restored),
 		nats.ErrorHandler(c.complained),
 	}, d.options...)
+	first := &first{ctx: ctx}
+	if d.remote {
+		options = append(options, nats.SetCustomDialer(dialer{c.inlet, first}))
+	}
 	nc, err := nats.Connect(d.urls, options...)
+	first.made.Store(true)
+	if ctx.Err() != nil {
+		if err == nil {
+			nc.Close()
+		}
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -178,13 +190,30 @@ func (c *carrier) close() {
 // dialer opens connections of nats.go over the network.
 type dialer struct {
 	inlet *inlet
+	first *first
+}
+
+// first is the connection that Start waits for: it breaks when Start gives up,
+// since nats.go knows no context.
+type first struct {
+	ctx  context.Context //nolint:containedctx // of Start, which waits meanwhile
+	made atomic.Bool
 }
 
 // Dial is what nats.go calls.
 func (d dialer) Dial(network, address string) (net.Conn, error) {
-	conn, err := net.DialTimeout(network, address, dialPatience) //nolint:noctx // nats.go has no context here
+	ctx := d.first.ctx
+	if d.first.made.Load() {
+		ctx = context.WithoutCancel(ctx)
+	}
+	conn, err := (&net.Dialer{Timeout: dialPatience}).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
+	context.AfterFunc(ctx, func() {
+		if !d.first.made.Load() {
+			_ = conn.Close() // which ends the reading of it
+		}
+	})
 	return d.inlet.gate(conn, writePatience), nil
 }

@@ -19,6 +19,9 @@ const (
 	// agePeriod is after how many heartbeats told numbers move on by one of
 	// their two generations.
 	agePeriod = 15
+	// haste is after how long others hear of a change for which they should not
+	// wait for a heartbeat. What changes meanwhile goes with it.
+	haste = 50 * time.Millisecond
 )
 
 // letter is a packet for a subject. The courier fills in the status of those
@@ -32,7 +35,8 @@ type letter struct {
 // leaves.
 type beats struct {
 	mu   sync.Mutex
-	last uint64
+	last uint64 // the number of the last beat
+	told uint64 // every number of a message up to this one has been in a beat
 }
 
 // post sends a packet without waiting. The dispatcher must not wait for NATS:
@@ -45,14 +49,28 @@ func (e *Engine) post(l letter) {
 	}
 }
 
+// hasten has the courier beat soon.
+func (e *Engine) hasten() {
+	select {
+	case e.due <- struct{}{}:
+	default:
+	}
+}
+
 // courier sends letters, and beats in time.
 func (e *Engine) courier(ctx context.Context) {
 	tick := time.NewTicker(max(e.options.Heartbeat, time.Millisecond))
 	defer tick.Stop()
+	soon := time.NewTimer(never)
+	defer soon.Stop()
 	for ticks := 1; ; {
 		select {
 		case l := <-e.outbox:
 			e.send(l)
+		case <-e.due:
+			soon.Reset(haste)
+		case <-soon.C:
+			e.beat()
 		case <-tick.C:
 			e.beat()
 			if ticks++; ticks%agePeriod == 0 {
@@ -67,7 +85,10 @@ func (e *Engine) courier(ctx context.Context) {
 // send drops a letter that NATS does not take: its receiver is as good as gone.
 func (e *Engine) send(l letter) {
 	switch l.packet.kind {
-	case kindHello, kindWelcome, kindBye:
+	case kindHello, kindWelcome:
+		e.refresh()
+		fallthrough
+	case kindBye:
 		e.beats.mu.Lock()
 		defer e.beats.mu.Unlock()
 		l.packet.status = e.status()
@@ -79,10 +100,13 @@ func (e *Engine) send(l letter) {
 }
 
 // beat tells that this node lives, how it does, and what it has published
-// lately.
+// lately. A node whose sink hangs answers no barrier, so that it does not live.
 func (e *Engine) beat() {
-	info := e.refresh()
-	e.tell(info, e.numbers.untold())
+	if time.Since(e.started)-time.Duration(e.dispatched.Load()) > e.options.Death {
+		return
+	}
+	upTo := e.numbers.seq.Load() // before the notes: each of these numbers is in one by then
+	e.tell(e.refresh(), upTo, e.numbers.untold())
 }
 
 // refresh asks the node how it does.
@@ -95,17 +119,21 @@ func (e *Engine) refresh() json.RawMessage {
 	return info
 }
 
-// tell sends beats with all notes. A beat that NATS does not take is counted
-// all the same, so that the others see that one is missing.
-func (e *Engine) tell(info json.RawMessage, notes []note) {
+// tell sends beats with all notes, behind which every number up to that one has
+// been told. A beat that NATS does not take is counted all the same, so that
+// the others see that one is missing.
+func (e *Engine) tell(info json.RawMessage, upTo uint64, notes []note) {
 	e.beats.mu.Lock()
 	defer e.beats.mu.Unlock()
 	for first := true; first || len(notes) > 0; first = false {
 		n := chunk(notes)
 		p := e.packet(kindBeat)
 		e.beats.last++
+		if n == len(notes) {
+			e.beats.told = max(e.beats.told, upTo)
+		}
 		p.status = e.status()
-		p.status.info, p.status.notes = info, notes[:n]
+		p.status.info, p.status.notes, p.status.seq = info, notes[:n], e.beats.told
 		if err := e.carrier.publish(e.subjects.everyone, p.encode()); err != nil {
 			e.counters.dropped.Add(1)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,7 +18,10 @@ type watch struct {
 	ticked     time.Time
 	losses     uint64            // of the carrier, that have been told
 	orphaned   bool              // the last other node died without a bye
+	owed       bool              // a node died while the carrier was lost: nobody can say what it published last
 	complained map[boot]struct{} // runs of nodes that were logged as wrong
+	strangers  map[boot]struct{} // those that are no members: they have another secret
+	dispatched atomic.Int64      // when the dispatcher last came round, since the start; for the courier
 }
 
 // dispatch handles everything that arrives, in the order in which it does, and
@@ -31,6 +35,7 @@ func (e *Engine) dispatch(ctx context.Context) {
 			e.handle(ctx, m)
 			e.carrier.inlet.done(m)
 		case now := <-tick.C:
+			e.dispatched.Store(int64(time.Since(e.started)))
 			e.tick(now)
 		case <-e.carrier.changed:
 			e.carried(time.Now())
@@ -75,6 +80,9 @@ func (e *Engine) deliver(ctx context.Context, m *nats.Msg, from boot, body []byt
 		e.malformed(ctx, m, err)
 		return
 	}
+	if !e.vouched(from) {
+		return
+	}
 	channel := h.channel
 	if token := strings.TrimPrefix(m.Subject, e.subjects.channels); !strings.HasPrefix(token, hashMark) {
 		var ok bool
@@ -100,6 +108,9 @@ func (e *Engine) deliver(ctx context.Context, m *nats.Msg, from boot, body []byt
 
 // obey does what a packet says.
 func (e *Engine) obey(ctx context.Context, p packet, now time.Time) {
+	if !e.trusts(p, now) {
+		return
+	}
 	switch p.kind {
 	case kindHello:
 		e.greet(p, now)
@@ -118,6 +129,7 @@ func (e *Engine) obey(ctx context.Context, p packet, now time.Time) {
 	case kindPassed:
 		e.barrier.passed(p.boot, p.id, p.seq)
 	case kindRefuse:
+		e.shun(p.boot, now)
 		e.refusal(p)
 	case kindAsk:
 		e.serve(ctx, p)

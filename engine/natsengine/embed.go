@@ -34,8 +34,9 @@ type Embedded struct {
 	Seeds []string
 	// Cluster is the name that all nodes must agree on. Empty means "skein".
 	Cluster string
-	// Secret is the password that all nodes must agree on. It must be given off
-	// loopback, unless Insecure.
+	// Secret is the password that all nodes must agree on: nodes of which one has
+	// none, or another, are no members of each other, and the one that starts
+	// fails. It must be given off loopback, unless Insecure.
 	Secret string
 	// TLS has the certificate of this node, and in RootCAs and ClientCAs the
 	// authority of the cluster: whoever has a certificate of it, for any host
@@ -53,6 +54,7 @@ type Embedded struct {
 const (
 	defaultJoinTimeout = 10 * time.Second
 	readyPatience      = 10 * time.Second
+	readyLook          = time.Millisecond
 
 	// maxPayload leaves room for a binary message of 1 MiB as base64, and more.
 	maxPayload = 8 << 20
@@ -77,7 +79,9 @@ const (
 func Embed(o Embedded) *Engine {
 	o.Cluster = cmp.Or(o.Cluster, "skein")
 	o.JoinTimeout = cmp.Or(o.JoinTimeout, defaultJoinTimeout)
-	return newEngine(o.Options, &embedded{Embedded: o, lookup: net.DefaultResolver.LookupHost})
+	e := newEngine(o.Options, &embedded{Embedded: o, lookup: net.DefaultResolver.LookupHost})
+	e.secret = o.Secret
+	return e
 }
 
 // embedded is the source of NATS in this process.
@@ -122,7 +126,7 @@ func (s *embedded) start(ctx context.Context, e *Engine) (dial, error) { //nolin
 		return dial{}, err
 	}
 	s.server.SetLoggerV2(s.log, e.log.Enabled(ctx, slog.LevelDebug), false, false)
-	if err := s.run(ctx); err != nil {
+	if err := s.run(); err != nil {
 		return dial{}, err
 	}
 	root, cancel := context.WithCancel(e.life.root())
@@ -178,20 +182,23 @@ func (s *embedded) routed(addresses []string) *server.Options {
 	return &o
 }
 
-// run starts the server and waits until it accepts routes.
-func (s *embedded) run(ctx context.Context) error {
+// run starts the server and returns when it accepts routes. That takes
+// milliseconds and waits for nobody, so that no context cuts it short:
+// nats-server leaks a listener when it is shut down before it has all of them.
+func (s *embedded) run() error {
 	s.work.Go(s.server.Start)
-	ready := make(chan bool, 1)
-	s.work.Go(func() { ready <- s.server.ReadyForConnections(readyPatience) })
-	select {
-	case ok := <-ready:
-		if !ok {
+	look := time.NewTicker(readyLook)
+	defer look.Stop()
+	enough := time.NewTimer(readyPatience)
+	defer enough.Stop()
+	for s.server.Addr() == nil || s.server.ClusterAddr() == nil {
+		select {
+		case <-look.C:
+		case <-s.log.died:
+			return s.log.fatal()
+		case <-enough.C:
 			return fmt.Errorf("the embedded NATS does not start: %s", s.log.lately())
 		}
-	case <-s.log.died:
-		return s.log.fatal()
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 	s.settle(s.server.ClusterAddr().Port)
 	return nil

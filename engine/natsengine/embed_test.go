@@ -184,15 +184,22 @@ func TestMutualTLS(t *testing.T) {
 		"wrong secret":      secure("e", "127.0.0.1:0", ca.config(t), "guess"),
 		"another cluster":   other,
 	}
-	for what, n := range wrong {
+	var all sync.WaitGroup
+	for _, n := range wrong {
 		n.log = log.logger()
-		n.start()
+		all.Go(func() { n.start() })
+	}
+	all.Wait()
+	for what, n := range wrong {
 		if !strings.Contains(log.text(), "no member answers: compare secret, TLS and cluster name") {
 			t.Errorf("with %s the log says %q, want what to compare", what, log.text())
 		}
 		if got := n.names(); len(got) != 1 {
 			t.Errorf("with %s the members are %q, want itself alone", what, got)
 		}
+	}
+	if got := strings.Count(log.text(), "no member answers: compare secret"); got < len(wrong) {
+		t.Errorf("the advice was logged %d times, want once by each of %d", got, len(wrong))
 	}
 	if got := nodes[0].names(); len(got) != 2 {
 		t.Errorf("members are %q, want a and b", got)

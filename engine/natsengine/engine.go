@@ -50,6 +50,7 @@ var (
 type identity struct {
 	options  Options
 	boot     boot
+	secret   string // of the cluster; empty where there is none
 	started  time.Time
 	subjects subjects
 }
@@ -57,6 +58,7 @@ type identity struct {
 // mail is what leaves by the courier.
 type mail struct {
 	outbox chan letter
+	due    chan struct{} // holds one when others should hear of the node soon
 	beats  beats
 	info   atomic.Pointer[json.RawMessage] // the last Node.Info
 }
@@ -95,9 +97,9 @@ func newEngine(o Options, s source) *Engine {
 		source:   s, log: o.Logger.With(slog.String("node", o.Node)),
 		life: newLife(), interests: newInterests(), numbers: newNumbers(), barrier: newBarrier(),
 		members: newMembers(), calls: newCalls(), teller: newTeller(), flow: newFlow(),
-		mail:  mail{outbox: make(chan letter, outboxSize)},
+		mail:  mail{outbox: make(chan letter, outboxSize), due: make(chan struct{}, 1)},
 		entry: entry{progressed: make(chan struct{}, 1), refusals: make(chan error, 1)},
-		watch: watch{complained: make(map[boot]struct{})},
+		watch: watch{complained: make(map[boot]struct{}), strangers: make(map[boot]struct{})},
 	}
 	e.carrier = newCarrier(e.log)
 	e.info.Store(new(json.RawMessage))
@@ -107,6 +109,9 @@ func newEngine(o Options, s source) *Engine {
 
 // Attach tells the engine about its node. What is nil does nothing.
 func (e *Engine) Attach(n engine.Node) {
+	if e.options.Node == "" {
+		e.options.Node = n.Name
+	}
 	if n.Info == nil {
 		n.Info = func() json.RawMessage { return nil }
 	}
@@ -118,8 +123,12 @@ func (e *Engine) Attach(n engine.Node) {
 	if n.Gap == nil {
 		n.Gap = func([]string) {}
 	}
-	if n.Changed == nil {
-		n.Changed = func() {}
+	changed := n.Changed
+	n.Changed = func() {
+		if changed != nil {
+			changed()
+		}
+		e.hasten() // what the node says of itself may depend on it
 	}
 	if n.Cut == nil {
 		n.Cut = func(bool) {}
@@ -130,7 +139,8 @@ func (e *Engine) Attach(n engine.Node) {
 // Start connects to NATS and returns when each other node has answered, so that
 // this one knows what they are interested in. It fails with all that is wrong
 // with the options at once, when the node's name is taken, and when another
-// node speaks another protocol.
+// node speaks another protocol or has another secret; those that have met this
+// node meanwhile are told that it is gone.
 func (e *Engine) Start(ctx context.Context, sink engine.Sink) error {
 	if ctx.Err() != nil {
 		e.life.end()
@@ -146,9 +156,11 @@ func (e *Engine) Start(ctx context.Context, sink engine.Sink) error {
 	}
 	if err != nil {
 		e.life.end()
+		e.retract(ctx)
 		e.release()
 		return fmt.Errorf("start node %q: %w", e.options.Node, err)
 	}
+	e.teller.change()
 	return nil
 }
 
@@ -178,6 +190,7 @@ func (e *Engine) open(ctx context.Context) error {
 		return err
 	}
 	e.joining.Store(false)
+	e.beat()
 	return nil
 }
 
@@ -266,7 +279,7 @@ func (e *Engine) export(m engine.Message, token string, hashed bool) error {
 	e.counters.published.Add(1)
 	e.ahead(len(m.Data) + len(token) + messageCost)
 	if full {
-		e.tell(nil, e.numbers.shard(m.Channel).tell(nil))
+		e.tell(nil, 0, e.numbers.shard(m.Channel).tell(nil))
 	}
 	return nil
 }
@@ -328,8 +341,9 @@ func (e *Engine) leave(channel string) {
 }
 
 // Close fails the joins and calls that wait, tells the others that this node
-// leaves and waits until they have everything, but not longer than 2 s for one
-// that does not answer. Then it ends the connection, and NATS where it is embedded.
+// leaves and waits until they have everything; for one that does not answer, a
+// third of the time that ctx leaves, and 1 s at most. Then it ends the
+// connection, and NATS where it is embedded.
 func (e *Engine) Close(ctx context.Context) error {
 	if e.life.end() == running {
 		go func() { // whoever closes waits for it
@@ -340,24 +354,41 @@ func (e *Engine) Close(ctx context.Context) error {
 	return e.life.wait(ctx)
 }
 
-// farewellPatience is how long Close waits for those who do not answer: less
-// than it takes to declare them dead, so that a shutdown ends in time.
-const farewellPatience = 2 * time.Second
+const (
+	// farewellMost is how long Close waits for those who do not answer: a dead
+	// one must not make a shutdown late, and nats-server may take a second to
+	// stop when it tries to reach that one.
+	farewellMost  = time.Second
+	farewellShare = 3
+	// retractPatience is how long a Start that has failed waits for NATS to take
+	// its bye.
+	retractPatience = 200 * time.Millisecond
+)
 
-// depart says bye, until all have answered.
+// farewellPatience is how long Close may wait for those who do not answer.
+func farewellPatience(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(time.Until(deadline)/farewellShare, farewellMost)
+	}
+	return farewellMost
+}
+
+// depart says bye, until all have answered. Without a connection nobody can.
 func (e *Engine) depart(ctx context.Context) {
 	goodbye := e.barrier.close(e.members.view)
 	e.calls.close()
+	e.flow.leave() // publishers wait for nobody any more
 	select {
 	case <-e.life.idle:
 	case <-ctx.Done():
 	}
-	e.tell(nil, e.numbers.untold())
-	enough := time.NewTimer(farewellPatience)
+	upTo := e.numbers.seq.Load()
+	e.tell(nil, upTo, e.numbers.untold())
+	enough := time.NewTimer(farewellPatience(ctx))
 	defer enough.Stop()
 	again := time.NewTicker(resend)
 	defer again.Stop()
-	for {
+	for e.carrier.up.Load() {
 		e.send(letter{e.subjects.everyone, e.packet(kindBye)})
 		select {
 		case <-again.C:
@@ -370,11 +401,25 @@ func (e *Engine) depart(ctx context.Context) {
 	}
 }
 
+// retract takes back the hellos of a Start that has failed. Nothing was
+// published, so that nobody has to answer.
+func (e *Engine) retract(ctx context.Context) {
+	e.barrier.close(e.members.view)
+	e.calls.close()
+	if !e.carrier.up.Load() {
+		return
+	}
+	e.send(letter{e.subjects.everyone, e.packet(kindBye)})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), retractPatience)
+	defer cancel()
+	_ = e.carrier.probe(ctx) // without it they miss this node when it is dead
+}
+
 // release ends everything that Start has begun.
 func (e *Engine) release() {
 	e.life.stop()
 	e.carrier.close()
+	e.source.stop() // also where a sink or an answer never ends
 	e.life.work.Wait()
-	e.source.stop()
 	close(e.life.released)
 }

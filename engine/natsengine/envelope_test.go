@@ -21,8 +21,8 @@ func samplePackets() []packet {
 		notes: []note{{"room", 3}, {"", 1}},
 	}
 	return []packet{
-		of(kindHello, packet{status: full}),
-		of(kindWelcome, packet{status: status{info: []byte{}}}),
+		of(kindHello, packet{status: full, proof: []byte("proof")}),
+		of(kindWelcome, packet{status: status{info: []byte{}}, proof: []byte{}}),
 		of(kindBeat, packet{status: full}),
 		of(kindBye, packet{status: full}),
 		of(kindFarewell, packet{}),

@@ -19,10 +19,13 @@ func (e *Engine) hear(p packet, now time.Time) {
 	other := e.members.peers[p.boot]
 	if other == nil || other.state == dead {
 		other = e.members.meet(p.boot, p.name, now)
-		e.post(letter{e.subjects.inbox(p.boot), e.packet(kindHello)})
+		e.post(letter{e.subjects.inbox(p.boot), e.greeting(kindHello, 0)})
 	}
 	if other.state == alive {
 		e.follow(other, p.status)
+	}
+	if other.joining != p.status.joining {
+		e.teller.change() // of two of one name another may count
 	}
 	e.members.update(other, p.status, now)
 	echo := e.packet(kindEcho)
@@ -59,6 +62,7 @@ func (e *Engine) echo(p packet) {
 // farewell takes a bye, behind which nothing comes any more, and says so.
 func (e *Engine) farewell(p packet, now time.Time) {
 	e.post(letter{e.subjects.inbox(p.boot), e.packet(kindFarewell)})
+	e.members.left[p.boot] = now // also one who is not known: its last beat may be on its way
 	other := e.members.peers[p.boot]
 	if other == nil {
 		return
@@ -99,21 +103,24 @@ func (e *Engine) tick(now time.Time) {
 			e.bury(p)
 		}
 		if p.state == meeting {
-			e.post(letter{e.subjects.inbox(p.boot), e.packet(kindHello)})
+			e.post(letter{e.subjects.inbox(p.boot), e.greeting(kindHello, 0)})
 		}
 	}
 	e.members.prune(now)
 }
 
-// bury declares a node dead. What it said last may be lost, unless the loss of
-// the carrier has told so already.
+// bury declares a node dead. What it said last may be lost; while the carrier
+// is lost, that is told when it is back.
 func (e *Engine) bury(p *peer) {
 	wasAlive := p.state == alive
 	e.members.change(func() { p.state = dead })
 	e.log.Warn("node has died", slog.String("member", p.name), slog.String("boot", p.boot.String()),
 		slog.Duration("silent", time.Since(p.seen)))
-	if wasAlive && e.carrier.up.Load() {
+	switch {
+	case wasAlive && e.carrier.up.Load():
 		e.gapFrom(p)
+	case wasAlive:
+		e.owed = true
 	}
 	e.orphaned = e.orphaned || wasAlive && e.members.count() == 0
 	e.part(p)
@@ -132,7 +139,11 @@ func (e *Engine) carried(now time.Time) {
 		for _, p := range e.members.peers {
 			p.active = true
 		}
-		e.post(letter{e.subjects.everyone, e.packet(kindHello)})
+		if e.owed {
+			e.owed = false
+			e.gapEverywhere()
+		}
+		e.post(letter{e.subjects.everyone, e.greeting(kindHello, 0)})
 		e.tick(now)
 	}
 	e.judge()

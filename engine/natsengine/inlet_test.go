@@ -90,18 +90,6 @@ func TestFullOutboxDropsAndCounts(t *testing.T) {
 	}
 }
 
-func TestChannelsBeyondTheLingerLimitEndAtOnce(t *testing.T) {
-	t.Parallel()
-	n := newNode(t, Embed(Embedded{Options: Options{Node: "a", Linger: time.Hour}, Listen: "127.0.0.1:0"})).start()
-	n.interests.idle.Store(maxLingering)
-	n.join("room")
-	n.Leave("room")
-	until(t, "the channel ends", func() bool {
-		it, _ := n.interests.find("room")
-		return it == nil
-	})
-}
-
 func TestReconnectDelayGrowsAndIsBounded(t *testing.T) {
 	t.Parallel()
 	for attempts := range 100 {

@@ -32,7 +32,8 @@ type life struct {
 	work     sync.WaitGroup  // the engine's goroutines, which end with rooted
 	rooted   context.Context //nolint:containedctx // the engine's own lifetime
 	cancel   context.CancelCauseFunc
-	released chan struct{} // closed when nothing is left
+	giveUp   context.CancelCauseFunc // ends what Start waits for; set with cancel
+	released chan struct{}           // closed when nothing is left
 }
 
 func newLife() *life { return &life{idle: make(chan struct{}), released: make(chan struct{})} }
@@ -76,8 +77,8 @@ func (l *life) end() phase {
 	case created:
 		close(l.released)
 	case starting:
-		if l.cancel != nil {
-			l.cancel(engine.ErrClosed)
+		if l.giveUp != nil {
+			l.giveUp(engine.ErrClosed)
 		}
 	case running:
 		l.exit()
@@ -103,13 +104,15 @@ func (l *life) exit() {
 }
 
 // begun returns the context of the engine's goroutines, and the one of Start,
-// which ends with it.
+// which ends earlier when the engine is closed meanwhile.
 func (l *life) begun(ctx context.Context) (root, start context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rooted, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	start, cancel := context.WithCancelCause(ctx)
-	context.AfterFunc(l.rooted, func() { cancel(engine.ErrClosed) })
+	start, l.giveUp = context.WithCancelCause(ctx)
+	if l.phase == closed {
+		l.giveUp(engine.ErrClosed)
+	}
 	return l.rooted, start
 }
 
@@ -125,6 +128,7 @@ func (l *life) stop() {
 	defer l.mu.Unlock()
 	if l.cancel != nil {
 		l.cancel(engine.ErrClosed)
+		l.giveUp(engine.ErrClosed)
 	}
 }
 

@@ -29,14 +29,15 @@ func (e *Engine) greet(p packet, now time.Time) {
 		return
 	}
 	other := e.members.meet(p.boot, p.name, now)
+	other.proven = true
 	e.members.update(other, p.status, now)
-	e.post(letter{e.subjects.inbox(p.boot), e.packet(kindWelcome)})
+	e.post(letter{e.subjects.inbox(p.boot), e.greeting(kindWelcome, p.boot)})
 	switch {
 	case other.state != meeting:
 	case p.status.joining:
 		e.admit(other, p.status)
 	default:
-		e.post(letter{e.subjects.inbox(p.boot), e.packet(kindHello)})
+		e.post(letter{e.subjects.inbox(p.boot), e.greeting(kindHello, 0)})
 	}
 }
 
@@ -46,7 +47,11 @@ func (e *Engine) welcome(p packet, now time.Time) {
 		e.conflict(p)
 		return
 	}
+	if _, left := e.members.left[p.boot]; left {
+		return
+	}
 	other := e.members.meet(p.boot, p.name, now)
+	other.proven = true
 	e.members.update(other, p.status, now)
 	if other.state == meeting {
 		e.admit(other, p.status)
@@ -93,20 +98,11 @@ func (e *Engine) conflict(p packet) {
 
 // foreign meets a node that speaks another protocol: neither will be a member.
 func (e *Engine) foreign(p packet) {
-	if p.kind == kindHello {
-		refusal := e.packet(kindRefuse)
-		refusal.text = fmt.Sprintf("node %q speaks protocol %d, and not %d", e.options.Node, protocol, p.protocol)
-		e.post(letter{e.subjects.inbox(p.boot), refusal})
-	}
 	if p.kind == kindRefuse {
 		e.refusal(p)
 		return
 	}
-	e.refused(fmt.Errorf("node %q speaks protocol %d, and this one %d", p.name, p.protocol, protocol))
-	if e.first(p.boot) {
-		e.log.Error("another node speaks another protocol; it is no member",
-			slog.String("member", p.name), slog.Int("protocol", int(p.protocol)))
-	}
+	e.reject(p, fmt.Errorf("node %q speaks protocol %d, and node %q protocol %d", p.name, p.protocol, e.options.Node, protocol))
 }
 
 // refusal takes a refuse packet.
@@ -160,7 +156,7 @@ func (e *Engine) joinOthers(ctx context.Context) error {
 			e.lonely(ctx, missing)
 			return nil
 		}
-		e.post(letter{e.subjects.everyone, e.packet(kindHello)})
+		e.post(letter{e.subjects.everyone, e.greeting(kindHello, 0)})
 		if err := e.listen(ctx, wait); err != nil {
 			return err
 		}

@@ -37,6 +37,7 @@ type peer struct {
 	// Of the dispatcher, and written under the lock of members.
 	state    state
 	welcomed bool // it has answered our hello, behind its interest
+	joining  bool // its Start has not returned, when it was last heard
 	address  string
 	started  time.Time
 	info     json.RawMessage
@@ -45,6 +46,7 @@ type peer struct {
 	lag      time.Duration
 
 	// Of the dispatcher alone.
+	proven bool   // it has shown that it has our secret
 	active bool   // something has come from it since the last tick
 	seq    uint64 // its highest number known
 	beat   uint64 // its last beat
@@ -86,6 +88,7 @@ func (ms *members) update(p *peer, s status, now time.Time) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	p.seen, p.view, p.address, p.started = now, s.view, s.address, time.Unix(0, s.started)
+	p.joining = s.joining
 	if len(s.info) > 0 && !bytes.Equal(p.info, s.info) {
 		p.info = bytes.Clone(s.info) // the packet is larger, and goes
 	}
@@ -169,13 +172,27 @@ func (ms *members) count() int {
 	return n
 }
 
-// named returns the boot of the living member of that name, the youngest one.
+// rivals orders nodes by name, and those of one name by which of them counts: the
+// youngest, because the older one was killed and is not dead for long enough. But
+// one that is joining may yet be refused.
+func rivals(a, b *peer) int {
+	order := cmp.Or(cmp.Compare(a.name, b.name), b.started.Compare(a.started))
+	if a.name != b.name || a.joining == b.joining {
+		return order
+	}
+	if a.joining {
+		return 1
+	}
+	return -1
+}
+
+// named returns the boot of the living member of that name that counts.
 func (ms *members) named(name string) (boot, bool) {
 	ms.mu.RLock()
 	defer ms.mu.RUnlock()
 	var found *peer
 	for _, p := range ms.peers {
-		if p.state == alive && p.name == name && (found == nil || p.started.After(found.started)) {
+		if p.state == alive && p.name == name && (found == nil || rivals(p, found) < 0) {
 			found = p
 		}
 	}
@@ -211,24 +228,26 @@ func (ms *members) addresses() []string {
 	return addresses
 }
 
-// list returns the living. Of one name only the youngest is one: the older was
-// killed, and is not dead for long enough.
+// list returns the living, of one name only the one that counts.
 func (ms *members) list() []engine.Member {
 	ms.mu.RLock()
 	defer ms.mu.RUnlock()
-	var list []engine.Member
+	var living []*peer
 	for _, p := range ms.peers {
 		if p.state == alive {
-			list = append(list, engine.Member{
-				Name: p.name, Boot: p.boot.String(), Address: p.address,
-				Started: p.started, Seen: p.seen, Lag: p.lag, Info: p.info,
-			})
+			living = append(living, p)
 		}
 	}
-	slices.SortFunc(list, func(a, b engine.Member) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), b.Started.Compare(a.Started))
-	})
-	return slices.CompactFunc(list, func(a, b engine.Member) bool { return a.Name == b.Name })
+	slices.SortFunc(living, rivals)
+	living = slices.CompactFunc(living, func(a, b *peer) bool { return a.name == b.name })
+	var list []engine.Member
+	for _, p := range living {
+		list = append(list, engine.Member{
+			Name: p.name, Boot: p.boot.String(), Address: p.address,
+			Started: p.started, Seen: p.seen, Lag: p.lag, Info: p.info,
+		})
+	}
+	return list
 }
 
 // Members lists this node and the others that are alive.

@@ -75,8 +75,8 @@ func (s *external) check() error {
 	return errors.Join(wrong...)
 }
 
-func (s *external) start(_ context.Context, e *Engine) (dial, error) {
-	options := []nats.Option{nats.SetCustomDialer(dialer{e.carrier.inlet})}
+func (s *external) start(context.Context, *Engine) (dial, error) {
+	var options []nats.Option
 	switch {
 	case s.CredentialsFile != "":
 		options = append(options, nats.UserCredentials(s.CredentialsFile))
@@ -94,7 +94,7 @@ func (s *external) start(_ context.Context, e *Engine) (dial, error) {
 	if s.TLS != nil {
 		options = append(options, nats.Secure(s.TLS))
 	}
-	return dial{urls: strings.Join(s.URLs, ","), options: options}, nil
+	return dial{urls: strings.Join(s.URLs, ","), remote: true, options: options}, nil
 }
 
 func (s *external) address() string { return "" }

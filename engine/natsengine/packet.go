@@ -12,6 +12,7 @@ type packet struct {
 	name string // of the sending node
 
 	status status // hello, welcome, beat, bye
+	proof  []byte // hello, welcome: that the sender has the cluster's secret
 	id     uint64 // barrier, passed, ask, answer, abandon; the stamp of an echo; what is marked
 	seq    uint64 // passed: the sender's last number
 	text   string // why refused; the topic asked
@@ -50,7 +51,9 @@ type note struct {
 func (p packet) encode() []byte {
 	dst := appendString(appendPreamble(nil, p.kind, p.boot), p.name)
 	switch p.kind {
-	case kindHello, kindWelcome, kindBeat, kindBye:
+	case kindHello, kindWelcome:
+		return p.status.append(appendString(dst, string(p.proof)))
+	case kindBeat, kindBye:
 		return p.status.append(dst)
 	case kindPassed:
 		return binary.AppendUvarint(binary.AppendUvarint(dst, p.id), p.seq)
@@ -114,7 +117,10 @@ func readPacket(pre preamble, body []byte) (packet, error) {
 
 func (p *packet) read(r *reader) {
 	switch p.kind {
-	case kindHello, kindWelcome, kindBeat, kindBye:
+	case kindHello, kindWelcome:
+		p.proof = r.octets()
+		p.status.read(r)
+	case kindBeat, kindBye:
 		p.status.read(r)
 	case kindPassed:
 		p.id, p.seq = r.uint(), r.uint()

@@ -30,8 +30,9 @@ type lookup func(ctx context.Context, host string) ([]string, error)
 // content, so that nodes that started at the same time could form two clusters.
 type seeds struct {
 	lookup lookup
-	names  []string // as given
-	own    []string // where this node is
+	names  []string            // as given
+	own    []string            // where this node is
+	found  map[string][]string // hosts of names, as last looked up; of resolve alone
 
 	mu        sync.Mutex
 	addresses []string // sorted
@@ -39,13 +40,16 @@ type seeds struct {
 }
 
 // resolve looks all seeds up, and reports whether that has changed anything.
-// The addresses of a name that cannot be looked up for now are forgotten; a
-// connection is kept all the same.
+// A name that cannot be looked up for now has the addresses that it had last:
+// to take one away would cut the connection that leads there.
 func (s *seeds) resolve(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
 	var addresses []string
 	failed := make(map[string]error)
+	if s.found == nil {
+		s.found = make(map[string][]string)
+	}
 	for _, name := range s.names {
 		host, port, err := hostPort(name)
 		if err != nil {
@@ -55,8 +59,9 @@ func (s *seeds) resolve(ctx context.Context) bool {
 		if !ip(host) {
 			if hosts, err = s.lookup(ctx, host); err != nil {
 				failed[name] = err
-				continue
+				hosts = s.found[name]
 			}
+			s.found[name] = hosts
 		}
 		for _, h := range hosts {
 			addresses = append(addresses, net.JoinHostPort(h, strconv.Itoa(port)))
