@@ -35,6 +35,7 @@ type Engine struct {
 	teller    *teller
 	flow      *flow
 	counters  counters
+	buffers   sync.Pool // *[]byte, of messages: NATS copies what it is given
 
 	mail
 	entry
@@ -262,8 +263,11 @@ func (e *Engine) export(m engine.Message, token string, hashed bool) error {
 	if hashed {
 		h.channel = m.Channel
 	}
-	buffer, _ := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
+	buffer, _ := e.buffers.Get().(*[]byte)
+	if buffer == nil {
+		buffer = new([]byte)
+	}
+	defer e.buffers.Put(buffer)
 	full, err := e.numbers.send(m.Channel, func(seq, prev uint64) error {
 		h.seq, h.prev = seq, prev
 		data := appendHeader(appendPreamble((*buffer)[:0], kindMessage, e.boot), h)
@@ -286,11 +290,6 @@ func (e *Engine) export(m engine.Message, token string, hashed bool) error {
 
 // maxBuffer is the largest buffer that is kept.
 const maxBuffer = 64 << 10
-
-// buffers are reused: NATS copies what it is given.
-//
-//nolint:gochecknoglobals // a pool is shared by nature
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // Join subscribes the channel and returns when each member has answered the
 // barrier behind it, or has died. It fails with [engine.ErrUnreachable] while

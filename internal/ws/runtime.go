@@ -41,13 +41,7 @@ type Runtime struct {
 	shards []*shard
 	panics atomic.Int64
 
-	flate    flatePools
-	buffers  sync.Pool // *[readSize]byte
-	decoders sync.Pool // *decoder
-	queues   lender[job]
-	backlogs lender[*Frame]
-	senders  sync.Pool // *sender, for connections without a shard
-
+	pools
 	executors executors
 
 	mu     sync.Mutex
@@ -60,6 +54,16 @@ type Runtime struct {
 	alive   sync.WaitGroup // connections and their goroutines
 	workers sync.WaitGroup // shards, wheel, and executors at rest
 	stop    sync.Once
+}
+
+// pools keep what connections borrow while something happens.
+type pools struct {
+	flate    flatePools
+	buffers  sync.Pool // *[readSize]byte
+	decoders sync.Pool // *decoder
+	queues   lender[job]
+	backlogs lender[*Frame]
+	senders  sync.Pool // *sender, for connections without a shard
 }
 
 // NewRuntime starts the workers; Close ends them.
