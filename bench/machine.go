@@ -21,8 +21,14 @@ func machine(ctx context.Context) (report.Machine, error) {
 	}
 	return report.Machine{
 		CPU: field("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Memory: kilobytes(field("/proc/meminfo", "MemTotal")),
-		Kernel: firstLine("/proc/sys/kernel/osrelease"), Go: strings.TrimPrefix(runtime.Version(), "go"), Node: strings.Trim(string(node), "v\n"),
+		Kernel: release(firstLine("/proc/sys/kernel/osrelease")), Go: strings.TrimPrefix(runtime.Version(), "go"), Node: strings.Trim(string(node), "v\n"),
 	}, nil
+}
+
+// release is the version of a kernel without its builder's additions.
+func release(text string) string {
+	version, _, _ := strings.Cut(text, "-")
+	return version
 }
 
 // field is what a line of one of the kernel's tables says, or empty.

@@ -12,7 +12,7 @@ const (
 	tidyLeast    = 500 // connections whose coming is worth it
 
 	// Go collects garbage when the heap has grown by its own size, which for a small heap is many times a second under
-	// load: it may grow by this much in any case, and at most to four times its size.
+	// load. It may grow by this much, but at most to four times its size.
 	garbageLeast = 16 << 20
 	garbageMost  = 300 // percent
 )
