@@ -91,15 +91,18 @@ func (f *certFlags) issue(a *app, by *authority, put func(file string, text []by
 
 // next prints how the nodes are started.
 func (f *certFlags) next(a *app) {
-	a.printf("\nStart the nodes, each with an address that the others reach:\n\n")
+	a.printf("\nStart the nodes, each with an address that the others reach, and all with the same --auth-key for tokens:\n\n")
 	for i, node := range f.Nodes {
 		at := func(name string) string { return filepath.Join(f.Dir, name) }
 		join := ""
-		if i > 0 {
+		switch {
+		case i > 0:
 			join = fmt.Sprintf(" --cluster-join %s:6201", f.Nodes[0])
+		case len(f.Nodes) == 1:
+			join = " --cluster-join OTHER:6201"
 		}
-		a.printf("  %s serve --node %s --cluster-listen %s:6201%s \\\n    --cluster-ca %s --cluster-cert %s --cluster-key %s --cluster-secret @%s\n",
-			name, node, node, join, at(caCert), at(node+".crt"), at(node+".key"), at(secretFile))
+		a.printf("  %s serve --addr %s:8000 --auth-key @KEY --node %s --cluster-listen %s:6201%s \\\n    --cluster-ca %s --cluster-cert %s --cluster-key %s --cluster-secret @%s\n",
+			name, node, node, node, join, at(caCert), at(node+".crt"), at(node+".key"), at(secretFile))
 	}
 }
 

@@ -61,7 +61,10 @@ func (n *node) warn(ctx context.Context) {
 	if n.config.found {
 		n.log.LogAttrs(ctx, slog.LevelInfo, "configuration found in the working directory", slog.String("file", n.config.file))
 	}
-	if n.random {
+	switch {
+	case n.random && n.config.clustered():
+		n.log.LogAttrs(ctx, slog.LevelWarn, "no --auth-key: tokens are signed with a random key, and the other nodes refuse them")
+	case n.random:
 		n.log.LogAttrs(ctx, slog.LevelWarn, "no --auth-key: tokens are signed with a random key, and end with this process")
 	}
 	if n.config.Listen.TLSCert == "" && !isLoopback(n.config.Listen.Addr) {

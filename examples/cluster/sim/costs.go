@@ -24,7 +24,7 @@ const (
 	// Memory in octets, measured: an empty process, a session with its connection and first subscription (skein bench idle;
 	// the README has it), a further subscription, a channel on the node that has joined it, and on each other one.
 	emptyNode                     = 30 << 20
-	session, subscription         = 4100, 250
+	session, subscription         = 1300, 250
 	channelHere, channelElsewhere = 1290, 680
 
 	// Octets on a route beside a message and the channel's name: the protocol line, the envelope and TLS; what a beat has
