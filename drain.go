@@ -13,7 +13,7 @@ import (
 	"github.com/skeinrt/skein/internal/ws"
 )
 
-// Shutdown takes the server down: not ready, no new connections, the plugins' OnDrain, clients sent away, background work
+// Shutdown takes the server down: not ready, a moment later no new connections, the plugins' OnDrain, clients sent away, background work
 // ended, OnStop in reverse, the engine closed. Sending clients away is spread over Timeouts.Drain, and over as soon as none
 // is left; until then publications are taken and delivered. All the rest takes Timeouts.Stop at most, and a second more where
 // plugins or the engine do not end by themselves. When ctx ends first, everything is cut short. Another call waits for the
@@ -28,6 +28,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer cancel()
 	closing, cut := context.WithCancel(ctx)
 	defer cut()
+	s.showUnready(ctx)
 	silent := s.stopServers(closing)
 	err := s.askToDrain(ctx)
 	asked := time.Since(began)
@@ -45,6 +46,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func atMost(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("it took longer than %v", d))
 }
+
+// showUnready leaves whoever asks for readiness the time to hear that there is none, where clients are to be sent away:
+// behind it the listeners are closed, so that nobody comes back to this node.
+func (s *Server) showUnready(ctx context.Context) {
+	notice := min(s.options.Timeouts.Drain/10, longestNotice)
+	for began := time.Now(); s.runtime.Conns() > 0 && time.Since(began) < notice && wait(ctx, drainTick); {
+		continue
+	}
+}
+
+const longestNotice = 500 * time.Millisecond
 
 // window is how long sending away may take: less than Timeouts.Drain where ctx ends too soon for the rest.
 func (s *Server) window(ctx context.Context, began time.Time) time.Duration {

@@ -27,7 +27,10 @@ func draining(t *testing.T, n int, fn setup) (srv *skeintest.Server, conns []*sk
 	return srv, conns
 }
 
-// shutdown begins to take the server down, and tells when it has.
+// notice is how long a server is not ready before it closes its listeners.
+const notice = 500 * time.Millisecond
+
+// shutdown begins to take the server down, is over when nobody is let in any more, and tells when all of it is.
 func shutdown(t *testing.T, srv *skeintest.Server) <-chan time.Duration {
 	t.Helper()
 	began, done := time.Now(), make(chan time.Duration, 1)
@@ -37,8 +40,41 @@ func shutdown(t *testing.T, srv *skeintest.Server) <-chan time.Duration {
 		}
 		done <- time.Since(began)
 	}()
-	synctest.Wait()
+	pass(notice + 10*time.Millisecond)
 	return done
+}
+
+// Whoever asks whether the server is ready must be able to hear that it is not.
+func TestServerSaysThatItIsNotReadyBeforeItLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv, conns := draining(t, 3, func(h *skein.Host) {
+			h.Handle("GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if h.Server().Ready(r.Context()) != nil {
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}
+			}))
+		})
+		done := make(chan error, 1)
+		go func() { done <- srv.Shutdown(t.Context()) }()
+		synctest.Wait()
+		answer, err := srv.HTTP().Get("http://skein/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = answer.Body.Close(); answer.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("got %d, want 503", answer.StatusCode)
+		}
+		if _, err := srv.Upgrade(t.Context(), "/socketcluster/", nil); err == nil || !strings.Contains(err.Error(), "503") {
+			t.Errorf("got %v, want new clients to be refused with 503", err)
+		}
+		if got := ends(t, conns); got[""] != len(conns) {
+			t.Errorf("got %v, want nobody to be sent away yet", got)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestClientsAreSentAwayOverTheDrainTime(t *testing.T) {
@@ -82,7 +118,7 @@ func TestDrainingIsOverWhenNobodyIsLeft(t *testing.T) {
 				for _, c := range conns {
 					test.leave(t, c)
 				}
-				if took := <-done; took > 100*time.Millisecond {
+				if took := <-done; took > notice+100*time.Millisecond {
 					t.Errorf("it took %v although nobody was left", took)
 				}
 			})
