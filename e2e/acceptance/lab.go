@@ -16,7 +16,8 @@ type lab struct {
 	root     string // of the module
 	dir      string // for binaries and files of this run
 	binaries map[string]string
-	main     *stage // of steps 3 to 8
+	main     *stage   // of steps 3 to 8
+	nodes    *cluster // of steps 9 to 11
 }
 
 func newLab() (*lab, error) {
@@ -34,6 +35,9 @@ func newLab() (*lab, error) {
 func (l *lab) close() {
 	if l.main != nil {
 		l.main.close()
+	}
+	if l.nodes != nil {
+		l.nodes.close()
 	}
 	_ = os.RemoveAll(l.dir) // it is a temporary one
 }

@@ -5,7 +5,7 @@
 //	go run ./e2e/acceptance 4 14     these
 //
 // It needs Node.js, and the packages of e2e/clients: `make deps` installs them. Everything listens on free ports of the
-// loopback address. The steps of many nodes, 9 to 12, are not played: one node is what there is.
+// loopback address. Step 12 compares what nodes cost, which the load generator measures.
 package main
 
 import (
@@ -36,6 +36,9 @@ func steps() []step {
 		{6, "a client's own publication reaches everybody", clientPublishes},
 		{7, "who has unsubscribed or gone is left out", leaving},
 		{8, "HTTP, skein pub and the Go client publish too", otherPublishers},
+		{9, "what enters at one of three nodes reaches clients on all", threeNodes},
+		{10, "a node that is killed costs its clients a moment", lossOfANode},
+		{11, "a node that is told to leave loses nothing", departure},
 		{13, "a second plugin filters, by name in skein.yaml", secondPlugin},
 		{14, "a faulty set-up fails, and says what and where", faultySetUp},
 		{15, "a panic of a plugin costs one message", panics},
