@@ -236,6 +236,7 @@ func TestClientsOfANodeThatDrainsAreBackAtOnceOnAnother(t *testing.T) {
 		}
 		done := shutdown(t, g.nodes[0])
 		<-done
+		pass(time.Second) // the last one is on its way
 		if got := g.nodes[1].Count("x"); got != len(subs) {
 			t.Errorf("got %d back when the node has gone, want %d", got, len(subs))
 		}
