@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -199,9 +200,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		server: e.server, endpoint: e, conn: conn, id: newID(),
 		request: r.WithContext(e.server.life.ctx), //nolint:contextcheck // the request's own context ends with the upgrade
 	}
-	if forwarded := e.server.forwardedFor(r); forwarded != "" || r.URL.RawQuery != "" {
-		s.visitor = &visitor{forwarded, r.URL.RawQuery}
-	}
+	s.visitor = e.visitorOf(r, addr)
 	e.count(false, 1)
 	*s.clock.at(handshakeAlarm) = e.server.now() + instant(e.HandshakeTimeout)
 	stays := e.server.keep(conn, s)
@@ -210,6 +209,18 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.goAway(CloseNoStatus)
 	}
 	s.watch() // the handshake may have come already
+}
+
+// visitorOf keeps what is asked for later, if anything.
+func (e *endpoint) visitorOf(r *http.Request, addr netip.Addr) *visitor {
+	v := visitor{address: e.server.forwardedFor(r), query: r.URL.RawQuery}
+	if e.server.doorman.rates.address.rate > 0 {
+		v.place = neighbourhood(addr).String()
+	}
+	if v == (visitor{}) {
+		return nil
+	}
+	return &v
 }
 
 // question asks the hooks about an upgrade; nil where there are none.

@@ -8,14 +8,14 @@ import (
 // withinRates reports whether the session, its user and its address may send one more packet; a session that may not is
 // closed with CloseRate.
 func (s *Session) withinRates() bool {
-	l := s.endpoint.Limits
+	l := &s.endpoint.Limits
 	if s.rate == nil && l.Rate > 0 {
 		s.rate = new(bucket)
 	}
 	ok := l.Rate == 0 || s.rate.take(l.Rate, max(1, or(float64(l.Burst), l.Rate)))
 	r := &s.server.doorman.rates
 	if ok && r.address.rate > 0 {
-		ok = r.address.take(neighbourhood(s.addr()).String())
+		ok = r.address.take(s.visitor.place)
 	}
 	if ok && r.user.rate > 0 {
 		if user := s.user(); user != "" {

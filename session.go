@@ -64,6 +64,7 @@ type scope struct {
 type visitor struct {
 	address string // that a trusted proxy has forwarded for, or empty
 	query   string
+	place   string // what counts as its address, where there are rates for addresses
 }
 
 type closing struct {

@@ -9,11 +9,7 @@ import (
 
 // hear takes a beat.
 func (e *Engine) hear(p packet, now time.Time) {
-	if p.name == e.options.Node {
-		e.conflict(p)
-		return
-	}
-	if _, left := e.members.left[p.boot]; left {
+	if !e.heeded(p) {
 		return
 	}
 	other := e.members.peers[p.boot]

