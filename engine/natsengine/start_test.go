@@ -194,19 +194,20 @@ func failsByClose(t *testing.T, url string) error {
 	t.Helper()
 	s := newStranger(t, url)
 	n := openNode(t, "late", url)
-	p := packet{preamble: preamble{protocol, kindBeat, 77}, name: "silent"} // and is waited for
-	answer := func(*nats.Msg) { _ = s.Publish("sk.n."+n.boot.String(), p.encode()) }
-	met := make(chan *nats.Msg, 1000)
-	if _, err := s.Subscribe("sk.ctl.all", answer); err != nil {
+	said := make(chan *nats.Msg, 1000)
+	if _, err := s.ChanSubscribe("sk.ctl.all", said); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.ChanSubscribe("sk.n."+p.boot.String(), met); err != nil {
-		t.Fatal(err)
-	}
-	s.say("none", nil)
+	// The witness tells of this one, which is waited for.
+	p := packet{preamble: preamble{protocol, kindBeat, 77}, name: "silent"}
+	s.say("sk.ctl.all", p.encode())
 	ended := make(chan error, 1)
 	go func() { ended <- n.Start(t.Context(), n.sink) }()
-	<-met
+	for {
+		if pre, _, err := readPreamble((<-said).Data); err == nil && pre.kind == kindHello && pre.boot == n.boot {
+			break
+		}
+	}
 	n.close()
 	return <-ended
 }
