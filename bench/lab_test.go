@@ -164,7 +164,7 @@ func TestEstimatesGrowWithTheLoad(t *testing.T) {
 func TestFewerConnectionsAreStillSome(t *testing.T) {
 	t.Parallel()
 	few := scale{time: 1, conns: 1_000_000}
-	for _, s := range append(few.compared(), few.grown()...) {
+	for _, s := range slices.Concat(few.compared(), few.aimed(), few.grown()) {
 		if s.Load.Conns < 1 || s.Load.Channels < 0 || s.Load.Mode == "burst" && (s.Load.Burst < 1 || s.Load.Parallel < 1) {
 			t.Errorf("%s: got %+v, want one of each at least", s.Name, s.Load)
 		}

@@ -3,6 +3,8 @@
 //	go run .          measures the first tables, and prints them
 //	go run . -full    measures everything, and writes results.json, docs/performance.md and its picture
 //	go run . -render  writes the page and the picture from results.json
+//	go run . -full -only rpc,connect -replace
+//	                  measures these anew, in place of what results.json has of them
 //
 // It runs in this module's folder, where npm ci has been run, and starts itself as a server (limit) and as a load generator
 // (generate).
@@ -20,6 +22,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,6 +45,7 @@ func main() {
 // settings are what the command line says.
 type settings struct {
 	full, render   bool
+	replace        bool
 	rounds, growth int
 	only           string
 	scale          scale
@@ -63,13 +68,17 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.BoolVar(&s.render, "render", false, "measure nothing: make the page from results.json")
 	flags.IntVar(&s.rounds, "rounds", 0, "how often the servers are compared (2, with -full 5)")
 	flags.IntVar(&s.growth, "growth", 3, "how often growing loads are measured, with -full")
-	flags.StringVar(&s.only, "only", "", "measure this load only, such as fanout, or subscribers-100 with -full; print the tables")
+	flags.StringVar(&s.only, "only", "", "measure these loads only, such as fanout,rpc, or subscribers-100 with -full; print the tables")
+	flags.BoolVar(&s.replace, "replace", false, "with -full -only, put what was measured in its place in results.json, and write the page")
 	flags.Float64Var(&s.scale.time, "time", 1, "how long each measurement is, 1: as planned; below, print the tables")
 	flags.IntVar(&s.scale.conns, "fewer", 1, "divide numbers of connections and channels by this, to try it out; print the tables")
 	flags.StringVar(&s.dir, "dir", ".", "folder of this module")
 	flags.StringVar(&s.docs, "docs", "", "folder of the page; default: the docs of skein")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if s.replace && (!s.full || s.only == "") {
+		return errors.New("-replace goes with -full and -only")
 	}
 	if flags.NArg() > 0 || s.scale.conns < 1 || s.scale.time <= 0 || s.rounds < 0 || s.growth < 1 {
 		return errors.New("wrong arguments: see bench -h")
@@ -101,12 +110,20 @@ func (s *settings) do(ctx context.Context, out, log io.Writer) error {
 	if s.partial() {
 		return errors.Join(r.Page(out, ""), faults(r))
 	}
+	if s.replace {
+		old, err := report.Read(file)
+		if err != nil {
+			return err
+		}
+		old.Replace(r.Cases)
+		r = old
+	}
 	return errors.Join(r.Write(file), s.write(r), faults(r))
 }
 
 // partial reports whether this is not what the page tells of.
 func (s *settings) partial() bool {
-	return !s.full || s.only != "" || s.scale.time < 1 || s.scale.conns > 1
+	return !s.full || s.only != "" && !s.replace || s.scale.time < 1 || s.scale.conns > 1
 }
 
 // faults fails where a server of ours lost or refused something.
@@ -152,6 +169,7 @@ func (s *settings) measure(ctx context.Context, log io.Writer) (*report.Results,
 			r.Rounds = 5
 		}
 		r.Growth, grown = s.growth, s.scale.grown()
+		compared = append(compared, s.scale.aimed()...)
 	}
 	compared, grown = s.chosen(compared), s.chosen(grown)
 	if len(compared)+len(grown) == 0 {
@@ -178,7 +196,7 @@ func (s *settings) measure(ctx context.Context, log io.Writer) (*report.Results,
 func (s *settings) chosen(steps []step) []step {
 	var list []step
 	for _, one := range steps {
-		if s.only == "" || s.only == one.Name {
+		if s.only == "" || slices.Contains(strings.Split(s.only, ","), one.Name) {
 			list = append(list, one)
 		}
 	}

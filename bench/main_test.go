@@ -232,7 +232,7 @@ func TestIdleServersAreMeasuredForOnePing(t *testing.T) {
 func TestThePlanMeasuresWhatThePageShows(t *testing.T) {
 	t.Parallel()
 	full := scale{time: 1, conns: 1}
-	steps := append(full.compared(), full.grown()...)
+	steps := slices.Concat(full.compared(), full.aimed(), full.grown())
 	names := map[string]bool{}
 	for _, s := range steps {
 		if names[s.Name] || len(s.servers) == 0 {
@@ -248,7 +248,7 @@ func TestThePlanMeasuresWhatThePageShows(t *testing.T) {
 			t.Errorf("%s is not measured", want)
 		}
 	}
-	if took := 5*lasts(full.compared()) + 3*lasts(full.grown()); took < 15*time.Minute || took > 35*time.Minute {
+	if took := 5*lasts(full.compared()) + 5*lasts(full.aimed()) + 3*lasts(full.grown()); took < 15*time.Minute || took > 45*time.Minute {
 		t.Errorf("a full run takes %v", took)
 	}
 	if took := 2 * lasts(full.compared()); took > 8*time.Minute {
@@ -272,6 +272,7 @@ func TestOnlyAFullRunMakesThePage(t *testing.T) {
 		{settings{full: true, scale: scale{time: 2, conns: 1}}, false},
 		{settings{scale: full}, true},
 		{settings{full: true, only: "idle", scale: full}, true},
+		{settings{full: true, only: "idle", replace: true, scale: full}, false},
 		{settings{full: true, scale: scale{time: 0.5, conns: 1}}, true},
 		{settings{full: true, scale: scale{time: 1, conns: 2}}, true},
 	} {
@@ -345,7 +346,7 @@ func TestVersionsAreThoseInstalled(t *testing.T) {
 
 func TestWrongArgumentsAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"frob"}, {"-fewer", "0"}, {"-time", "0"}, {"-rounds", "-1"}, {"-growth", "0"}, {"-what"}, {"-only", "frob"}, {"generate"}, {"generate", "{"}, {"-render", "-dir", "/nowhere"}} {
+	for _, args := range [][]string{{"frob"}, {"-fewer", "0"}, {"-time", "0"}, {"-rounds", "-1"}, {"-growth", "0"}, {"-what"}, {"-only", "frob"}, {"-replace"}, {"-replace", "-only", "rpc"}, {"generate"}, {"generate", "{"}, {"-render", "-dir", "/nowhere"}} {
 		if err := run(t.Context(), args, io.Discard, io.Discard); err == nil {
 			t.Errorf("%q: got no error", args)
 		}

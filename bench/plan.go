@@ -46,12 +46,20 @@ func burst(conns, more, parallel int) report.Load {
 	return report.Load{Mode: "burst", Conns: conns, Rate: 50, Burst: more, Parallel: parallel, Duration: 2 * time.Second, Warmup: time.Second}
 }
 
-// grown are the loads of the curves.
-func (s scale) grown() []step {
+// aimed are the points of the curves that an aim looks at. They are measured as often as what is compared.
+func (s scale) aimed() []step { return s.points(true) }
+
+// grown are the other points of the curves.
+func (s scale) grown() []step { return s.points(false) }
+
+func (s scale) points(aimed bool) []step {
 	sessions := []string{report.Skein, report.SocketCluster, report.SocketIO}
 	withLimit := append(sessions[:3:3], report.Limit)
 	var all []step
 	add := func(group string, x int, servers []string, l report.Load) {
+		if report.Aimed(group, x) != aimed {
+			return
+		}
 		x = max(x/s.conns, 1)
 		one := s.step(fmt.Sprintf("%s-%d", group, x), servers, l)
 		one.Group, one.X = group, float64(x)
@@ -71,6 +79,9 @@ func (s scale) grown() []step {
 		})
 	}
 	for _, x := range []int{64, 1 << 10, 8 << 10, 64 << 10} {
+		if aimed {
+			break
+		}
 		one := s.step(fmt.Sprintf("%s-%d", report.Size, x), withLimit, report.Load{
 			Mode: "fanout", Conns: max(100/s.conns, 1), Rate: 50, Size: x, Duration: 2 * time.Second, Warmup: time.Second,
 		})

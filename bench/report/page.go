@@ -15,12 +15,13 @@ var source string
 // Page writes the page about the results, in which plot is the address of the picture.
 func (r *Results) Page(w io.Writer, plot string) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"figures": r.figureTable,
-		"aims":    r.aimTable,
-		"curve":   r.curveTable,
-		"spare":   r.spare,
-		"gib":     func(n int64) string { return number(float64(n) / (1 << 30)) },
-		"faults":  r.faultList,
+		"figures":  r.figureTable,
+		"aims":     r.aimTable,
+		"curve":    r.curveTable,
+		"spare":    r.spare,
+		"gib":      func(n int64) string { return number(float64(n) / (1 << 30)) },
+		"faults":   r.faultList,
+		"crowding": func(server string) string { return r.crowding(server).String() },
 	}).Parse(source)
 	if err != nil {
 		return err

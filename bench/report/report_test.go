@@ -320,3 +320,16 @@ func TestEveryAimIsMetByAMachineThatCostsNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsMeasuredAnewTakesItsPlace(t *testing.T) {
+	t.Parallel()
+	r := &Results{Cases: []*Case{{Name: "a"}, {Name: "b", X: 1}, {Name: "c"}}}
+	r.Replace([]*Case{{Name: "b", X: 2}, {Name: "d"}})
+	var got []string
+	for _, c := range r.Cases {
+		got = append(got, c.Name+number(c.X))
+	}
+	if want := []string{"a0", "b2.00", "c0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -156,6 +156,17 @@ func (r *Results) Case(name string) *Case {
 	return nil
 }
 
+// Replace puts cases in the place of those of their names.
+func (r *Results) Replace(cases []*Case) {
+	for i, old := range r.Cases {
+		for _, c := range cases {
+			if c.Name == old.Name {
+				r.Cases[i] = c
+			}
+		}
+	}
+}
+
 // group are the cases of a curve.
 func (r *Results) group(name string) []*Case {
 	var list []*Case

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -105,12 +106,23 @@ func aims() []aim {
 		{"connect and handshake: CPU ÷ SocketCluster", 0.25, toPeer(Connect, SocketCluster, cpu)},
 		{"p99 of deliveries at the fixed rate ÷ bare limit", 1.5, toPeer(Fanout, Limit, p99)},
 		{"KB per connection at 3,000", 2.0, absolute(Idle, kilobytes)},
-		{"KB per connection at 15,000", 2.0, absolute(Connections+"-15000", kilobytes)},
+		{"KB per connection at 15,000", 2.0, absolute(point(Connections, 15_000), kilobytes)},
 		{"idle at 3,000: percent of a core", 0.8, absolute(Idle, percent)},
-		{"CPU per delivery with 10,000 subscribers ÷ with 100", 1.2, func(r *Results, server string) Spread {
-			return ratio(r.Case(Subscribers+"-10000"), server, r.Case(Subscribers+"-100"), server, cpu)
-		}},
+		{"CPU per delivery with 10,000 subscribers ÷ with 100", 1.2, (*Results).crowding},
 	}
+}
+
+// point is the name of a curve's point.
+func point(group string, x int) string { return fmt.Sprintf("%s-%d", group, x) }
+
+// Aimed reports whether an aim looks at this point of a curve.
+func Aimed(group string, x int) bool {
+	return slices.Contains([]string{point(Connections, 15_000), point(Subscribers, 100), point(Subscribers, 10_000)}, point(group, x))
+}
+
+// crowding is by how much a delivery costs more with many subscribers than with few.
+func (r *Results) crowding(server string) Spread {
+	return ratio(r.Case(point(Subscribers, 10_000)), server, r.Case(point(Subscribers, 100)), server, cpu)
 }
 
 func toPeer(of, other string, m metric) func(*Results, string) Spread {
