@@ -282,11 +282,7 @@ func (l *loop) wait() {
 
 // poll gets events without waiting, and reports whether there are any.
 func (l *loop) poll(fd uintptr) bool {
-	n, err := syscall.EpollWait(int(fd), l.events, 0)
-	l.n = n
-	if err != nil {
-		l.n = 0
-	}
+	l.n = eventsNow(fd, l.events)
 	return l.n > 0
 }
 
