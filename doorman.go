@@ -26,12 +26,12 @@ type doorman struct {
 	total int
 	by    map[netip.Prefix]int
 	rate  bucket
-	plain map[net.Conn]arrival // connections that have not upgraded
-	near  map[netip.Prefix]int // of plain
+	plain map[net.Conn]newcomer // connections that have not upgraded
+	near  map[netip.Prefix]int  // of plain
 }
 
-// arrival is a connection that has not upgraded.
-type arrival struct {
+// newcomer is a connection that has not upgraded.
+type newcomer struct {
 	place netip.Prefix
 	end   func() // of its turn
 }
@@ -52,6 +52,9 @@ func (d *doorman) spare() int { return max(16, min(1000, d.limits.Total/2)) }
 func (d *doorman) watch(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
+		if d.knows(c) { // front has met it
+			return
+		}
 		end := d.turns.pass() // what waits is the accepting
 		if !d.greet(c, parseAddress(c.RemoteAddr().String()), end) {
 			_ = c.Close() // it is the refusal
@@ -63,6 +66,13 @@ func (d *doorman) watch(c net.Conn, state http.ConnState) {
 	}
 }
 
+func (d *doorman) knows(c net.Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, known := d.plain[c]
+	return known
+}
+
 func (d *doorman) greet(c net.Conn, addr netip.Addr, end func()) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -71,9 +81,9 @@ func (d *doorman) greet(c net.Conn, addr netip.Addr, end func()) bool {
 		return false
 	}
 	if d.plain == nil {
-		d.plain, d.near = map[net.Conn]arrival{}, map[netip.Prefix]int{}
+		d.plain, d.near = map[net.Conn]newcomer{}, map[netip.Prefix]int{}
 	}
-	d.plain[c] = arrival{place, end}
+	d.plain[c] = newcomer{place, end}
 	d.near[place]++
 	return true
 }

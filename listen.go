@@ -56,6 +56,9 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	s.servers[h] = l.Addr()
 	s.mu.Unlock()
+	if s.options.TLS == nil { // net/http wants to know of TLS itself
+		l = newFront(s, l)
+	}
 	err := h.Serve(l)
 	s.mu.Lock()
 	delete(s.servers, h)

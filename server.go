@@ -59,6 +59,7 @@ type wiring struct {
 	rules     channelRules
 	pings     pingFrames
 	onces     []string
+	upgrades  map[string]struct{} // paths of endpoints, as far as they have no wildcards
 }
 
 type service struct {

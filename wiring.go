@@ -148,11 +148,16 @@ func (k *Hook) goesBefore(other *Hook) bool {
 // without the slash as not found, so that ServeMux neither redirects to it nor serves what is below it.
 func (s *Server) collectRoutes() error {
 	var routes []*route
+	s.upgrades = map[string]struct{}{}
 	for _, e := range s.endpoints {
+		s.upgrades[e.Path] = struct{}{}
 		routes = append(routes, exactly(&route{Route: Route{Path: e.Path, Kind: kindSocketCluster}, handler: e})...)
 	}
 	for _, r := range s.plugins {
 		for _, own := range r.host.routes {
+			if own.Kind == kindWebSocket {
+				s.upgrades[own.Path] = struct{}{}
+			}
 			if own.Kind == kindWebSocket || own.Kind == kindMessages {
 				routes = append(routes, exactly(own)...)
 				continue

@@ -1,0 +1,228 @@
+package skein
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// front stands between a listener and net/http. It serves the plain requests for an upgrade, of which there are as many as
+// clients, and leaves everything else to net/http with what has been read: other paths, long or odd headers, all that it
+// does not recognise at once. The same handler answers both, so that one place lets in and refuses.
+//
+// It saves what net/http needs for a connection that may go on to a second request: a goroutine that watches for the
+// client's end, its buffers and timers, which are a fifth of a connect (docs/adr/0020-upgrades-before-net-http.md).
+type front struct {
+	net.Listener
+	server *Server
+
+	arrivals chan arrival // for net/http
+	visits   chan *visit  // for hosts that are idle
+	closed   chan struct{}
+	closing  sync.Once
+
+	mu      sync.Mutex
+	unheard map[*visit]struct{} // whose request has not been read
+}
+
+// arrival is what Accept returns.
+type arrival struct {
+	conn net.Conn
+	err  error
+}
+
+// hostRest is how long a goroutine waits for another visit: its stack has grown by then, which costs a new one more than
+// all else.
+const hostRest = 5 * time.Second
+
+func newFront(s *Server, l net.Listener) *front {
+	f := &front{
+		Listener: l, server: s, arrivals: make(chan arrival), visits: make(chan *visit), closed: make(chan struct{}),
+		unheard: map[*visit]struct{}{},
+	}
+	s.life.tasks.Go(f.run)
+	return f
+}
+
+// Accept gives net/http the connections that are for it.
+func (f *front) Accept() (net.Conn, error) {
+	select {
+	case a := <-f.arrivals:
+		return a.conn, a.err
+	case <-f.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close stops accepting, and ends the connections that have made no request.
+func (f *front) Close() error {
+	err := f.Listener.Close()
+	f.closing.Do(func() { close(f.closed) })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for v := range f.unheard {
+		_ = v.Close() // which is all that is to be told
+	}
+	return err
+}
+
+// run accepts until the listener is closed. Errors are net/http's, which waits before it asks again.
+func (f *front) run() {
+	for {
+		c, err := f.Listener.Accept()
+		if err != nil {
+			if !f.pass(arrival{err: err}) {
+				return
+			}
+			continue
+		}
+		v := &visit{Conn: c}
+		f.server.doorman.watch(v, http.StateNew)
+		select {
+		case f.visits <- v:
+		default:
+			if !f.server.life.tasks.Go(func() { f.host(v) }) {
+				f.end(v)
+			}
+		}
+	}
+}
+
+// pass leaves a connection or an error to net/http, and reports whether that is there.
+func (f *front) pass(a arrival) bool {
+	select {
+	case f.arrivals <- a:
+		return true
+	case <-f.closed:
+		return false
+	}
+}
+
+// host sees to a visit, and then to others.
+func (f *front) host(v *visit) {
+	d := &desk{reader: bufio.NewReaderSize(nil, longestPlain)}
+	rest := time.NewTimer(hostRest)
+	defer rest.Stop()
+	for {
+		f.meet(v, d)
+		rest.Reset(hostRest)
+		select {
+		case v = <-f.visits:
+		case <-rest.C:
+			return
+		case <-f.closed:
+			return
+		}
+	}
+}
+
+// meet reads the first request of a connection, and serves it or leaves it to net/http.
+func (f *front) meet(v *visit, d *desk) {
+	read, err := f.hear(v, d)
+	if err != nil { // it broke off, or took too long: there is nobody to be answered
+		f.end(v)
+		return
+	}
+	if r := d.request(read, f.server.upgrades); r != nil {
+		f.serve(v, r, read[d.header:])
+		return
+	}
+	v.unread = bytes.Clone(read)
+	if !f.pass(arrival{conn: v}) {
+		f.end(v)
+	}
+}
+
+// hear reads until there is a header, or more than is read here.
+func (f *front) hear(v *visit, d *desk) ([]byte, error) {
+	if !f.await(v) {
+		return nil, net.ErrClosed
+	}
+	defer f.heard(v)
+	if err := v.SetReadDeadline(time.Now().Add(f.server.options.Timeouts.Header)); err != nil {
+		return nil, err
+	}
+	for n := 0; ; {
+		k, err := v.Conn.Read(d.buf[n:])
+		tail := d.buf[max(0, n-len(headerEnd)+1) : n+k]
+		if n += k; n == len(d.buf) || bytes.Contains(tail, []byte(headerEnd)) {
+			return d.buf[:n], v.SetReadDeadline(time.Time{})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// await notes that a visit is to be ended with the listener, unless that is closed.
+func (f *front) await(v *visit) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.closed:
+		return false
+	default:
+		f.unheard[v] = struct{}{}
+		return true
+	}
+}
+
+func (f *front) heard(v *visit) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.unheard, v)
+}
+
+func (f *front) end(v *visit) {
+	_ = v.Close() // there is nothing to be done about it
+	f.server.doorman.watch(v, http.StateClosed)
+}
+
+// serve has the server's handler answer a request, behind whose header early has come already.
+func (f *front) serve(v *visit, r *http.Request, early []byte) {
+	w := &reply{front: f, visit: v, early: early, header: http.Header{}}
+	defer w.end()
+	defer func() {
+		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // net/http compares it in the same way
+			f.server.counters.panics.Add(1)
+			f.server.log.LogAttrs(r.Context(), slog.LevelError, "panic in an upgrade", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	ctx, cancel := context.WithCancel(context.WithValue(f.server.life.ctx, http.LocalAddrContextKey, v.LocalAddr()))
+	defer cancel()
+	r.RemoteAddr = v.RemoteAddr().String()
+	f.server.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// visit is a connection on its way in.
+type visit struct {
+	net.Conn
+	unread []byte // has been read from it, and is for net/http
+}
+
+// Read reads what is unread first.
+func (v *visit) Read(p []byte) (int, error) {
+	if len(v.unread) == 0 {
+		return v.Conn.Read(p)
+	}
+	n := copy(p, v.unread)
+	v.unread = v.unread[n:]
+	return n, nil
+}
+
+// UnwrapConn gives what is beneath, once nothing is unread.
+func (v *visit) UnwrapConn() net.Conn {
+	if len(v.unread) > 0 {
+		return v
+	}
+	if u, ok := v.Conn.(interface{ UnwrapConn() net.Conn }); ok {
+		return u.UnwrapConn()
+	}
+	return v.Conn
+}
