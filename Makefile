@@ -3,7 +3,10 @@
 GO      ?= go
 NODE    ?= node
 LINT    := $(GO) tool -modfile=$(CURDIR)/tools.mod golangci-lint
-NESTED  := $(wildcard bench examples/cluster/manifests) # modules of their own
+NESTED  := $(wildcard bench examples/cluster/manifests packaging) # modules of their own
+PACK    := $(GO) -C packaging run .
+# Where a binary was built, and with which C library, leaves no trace in it.
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w"
 FUZZ    ?= 60s
 
 .DEFAULT_GOAL := help
@@ -14,19 +17,40 @@ help: ## list the commands
 
 .PHONY: build
 build: ## build bin/skein
-	$(GO) build -trimpath -o bin/skein ./cmd/skein
+	$(BUILD) -o bin/skein ./cmd/skein
+
+.PHONY: cross
+cross: ## build for TARGET=os/arch into bin/
+	GOOS=$(word 1,$(subst /, ,$(TARGET))) GOARCH=$(word 2,$(subst /, ,$(TARGET))) $(BUILD) -o bin/skein-$(subst /,-,$(TARGET)) ./cmd/skein
 
 .PHONY: check
 check: lint test ## everything that CI runs
 
 .PHONY: lint
-lint: ## format, vet, golangci-lint, tidy modules, generated files
+lint: licenses ## format, vet, golangci-lint, tidy modules, generated files, licences
 	$(GO) vet ./...
 	$(LINT) run ./...
 	$(GO) mod tidy -diff
 	@set -e; for dir in $(NESTED); do echo "== $$dir"; (cd $$dir && $(GO) vet ./... && $(LINT) run -c $(CURDIR)/.golangci.yml ./...); done
 	GOOS=darwin $(GO) build ./...
 	GOOS=windows $(GO) build ./...
+
+.PHONY: licenses
+licenses: ## check the licences of what is linked, and write their texts to dist/
+	@$(PACK) licenses .. ../dist
+
+.PHONY: sbom
+sbom: build ## a bill of materials of bin/skein in dist/
+	@$(PACK) sbom .. ../bin/skein ../dist
+
+.PHONY: dist
+dist: ## archives of the commit for all platforms, with bills and sums, in dist/
+	@rm -rf dist
+	@$(PACK) dist .. ../dist
+
+.PHONY: reproducible
+reproducible: ## build the commit twice from nothing and compare: a few minutes
+	@$(PACK) reproduce ..
 
 .PHONY: test
 test: deps ## all tests: race, scenarios, captures, conformance, examples, browser

@@ -25,7 +25,7 @@ func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
 	want := []string{
 		"", "serve", "pub", "sub", "call", "bench", "token", "token sign", "token verify", "token inspect", "token set", "token remove",
 		"nodes", "channels", "count", "disconnect", "kick", "cluster", "cluster init", "cluster cert", "plugins", "routes",
-		"config", "config check", "config print", "config schema", "version", "completion",
+		"config", "config check", "config print", "config schema", "health", "version", "completion",
 	}
 	var got []string
 	for _, c := range all {

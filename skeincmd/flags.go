@@ -31,6 +31,7 @@ type cli struct {
 	Plugins    pluginsCmd    `cmd:"" help:"List the plugins in the order of their set-up, and the hooks in the order in which they run."`
 	Routes     routesCmd     `cmd:"" help:"List the routes and who owns them."`
 	Config     configCmd     `cmd:"" help:"Check, print and describe the configuration."`
+	Health     healthCmd     `cmd:"" help:"Ask a node whether it is well, for supervisors: exit code 0 when it is."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print a completion script."`
 }

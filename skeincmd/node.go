@@ -32,6 +32,8 @@ type node struct {
 	ownPace bool // of collecting garbage: the environment says nothing about it
 
 	adminKeys map[string]string // those made for this process, by instance
+
+	supervisor supervisor
 }
 
 // build makes the server of a configuration with all of its plugins, or says everything that is wrong with both.
@@ -39,7 +41,7 @@ func (a *app) build(c *config) (*node, error) {
 	log := c.logger(a.Err)
 	options, random, err := c.options(a, log)
 	parts, wrong := c.parts(a)
-	n := &node{Server: skein.New(options), config: c, parts: parts, log: log, random: random, ownPace: a.unset("GOGC") && a.unset("GOMEMLIMIT")}
+	n := &node{Server: skein.New(options), config: c, parts: parts, log: log, random: random, ownPace: a.unset("GOGC") && a.unset("GOMEMLIMIT"), supervisor: a.supervisor()}
 	errs := []error{err, wrong}
 	if err == nil && wrong == nil {
 		errs = append(errs, n.register(n.Server, func(p part) skein.Plugin { return p.plugin }), n.registerFigures(options.Engine))

@@ -36,8 +36,14 @@ func stubborn(_ context.Context, h *skein.Host) error {
 // process starts the command and waits until it serves. log is what it writes to standard error from then on.
 func process(t *testing.T, args ...string) (cmd *exec.Cmd, log *bufio.Reader) {
 	t.Helper()
+	return processIn(t, nil, args...)
+}
+
+// processIn is process with more variables in its environment.
+func processIn(t *testing.T, env []string, args ...string) (cmd *exec.Cmd, log *bufio.Reader) {
+	t.Helper()
 	cmd = exec.Command(os.Args[0], append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
-	cmd.Env = append(os.Environ(), asCommand+"=1")
+	cmd.Env = append(append(os.Environ(), asCommand+"=1"), env...)
 	cmd.Dir = t.TempDir()
 	if err := os.WriteFile(cmd.Dir+"/stubborn.yaml", []byte("plugins: [{use: stubborn}]\n"), 0o600); err != nil {
 		t.Fatal(err)

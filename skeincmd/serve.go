@@ -44,6 +44,7 @@ func (s *serveCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
 	defer profiles.close()
 	a.banner(n, listener.Addr(), profiles)
 	n.warn(ctx)
+	n.report(ctx, isServing)
 	return n.serve(ctx, listener)
 }
 
@@ -132,6 +133,7 @@ func (n *node) serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	n.log.LogAttrs(ctx, slog.LevelInfo, "stopping; another signal ends it at once")
+	n.report(ctx, isStopping)
 	stopped := n.stop(ctx)
 	if err := <-served; !errors.Is(err, skein.ErrStopped) { // it had not begun yet
 		return errors.Join(stopped, err)

@@ -9,7 +9,8 @@ import (
 
 // versionCmd prints what this binary was built from.
 type versionCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	Modules bool `help:"Print the modules that are in this binary, too, with their checksums."`
+	JSON    bool `name:"json" help:"Print JSON."`
 }
 
 // build is what the linker has noted.
@@ -19,16 +20,47 @@ type build struct {
 	Modified bool   `json:"modified,omitempty"`
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+
+	Modules []module `json:"modules,omitempty"`
+}
+
+// module is one that the binary was linked from.
+type module struct {
+	Path    string `json:"path"`
+	Version string `json:"version"`
+	Sum     string `json:"sum,omitempty"`
 }
 
 // Run prints the version.
 func (v *versionCmd) Run(a *app) error {
-	b := builtFrom(debug.ReadBuildInfo())
+	info, ok := debug.ReadBuildInfo()
+	b := builtFrom(info, ok)
+	if v.Modules {
+		b.Modules = linked(info)
+	}
 	if v.JSON {
 		return a.json(b)
 	}
 	a.printf("%s\n", b)
+	for _, m := range b.Modules {
+		a.printf("%s %s %s\n", m.Path, m.Version, m.Sum)
+	}
 	return nil
+}
+
+// linked lists the modules of others, as they were built: what replaces one stands in its place.
+func linked(info *debug.BuildInfo) []module {
+	list := []module{}
+	if info == nil {
+		return list
+	}
+	for _, m := range info.Deps {
+		if m.Replace != nil {
+			m = m.Replace
+		}
+		list = append(list, module{m.Path, m.Version, m.Sum})
+	}
+	return list
 }
 
 func builtFrom(info *debug.BuildInfo, ok bool) build {

@@ -83,7 +83,8 @@ func TestComposeNodesHaveGoodSettings(t *testing.T) {
 		if s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) < 5*time.Second+rest {
 			t.Errorf("%s: got %v to stop, want more than it takes", name, s.StopGracePeriod)
 		}
-		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || s.Privileged {
+		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || s.Privileged ||
+			!slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) || len(s.Tmpfs) > 0 {
 			t.Errorf("%s: it may do more than it needs", name)
 		}
 	}

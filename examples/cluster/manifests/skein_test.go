@@ -167,18 +167,3 @@ func get(ctx context.Context, t *testing.T, address string, paths []string) map[
 	}
 	return codes
 }
-
-func TestImageIsTheBinaryAloneAndNotRoot(t *testing.T) {
-	t.Parallel()
-	file := read(t, "../Dockerfile")
-	_, last, _ := strings.Cut(file, "FROM scratch\n")
-	for _, want := range []string{"COPY --from=build /out/skein /skein\n", "\nUSER 65532:65532\n", "\nENTRYPOINT [\"/skein\"]\n"} {
-		if !strings.Contains(last, want) {
-			t.Errorf("got a last stage without %q:\n%s", want, last)
-		}
-	}
-	base := regexp.MustCompile(`(?m)^FROM golang:(\S+) AS build$`).FindStringSubmatch(file)
-	if base == nil || !strings.Contains(read(t, root+"/go.mod"), "\ngo "+base[1]) {
-		t.Errorf("got the base %q, want the Go of go.mod", base)
-	}
-}
