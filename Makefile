@@ -5,6 +5,7 @@ NODE    ?= node
 LINT    := $(GO) tool -modfile=$(CURDIR)/tools.mod golangci-lint
 NESTED  := $(wildcard bench examples/cluster/manifests) # modules of their own
 FUZZ    ?= 60s
+SOAK    ?= 5m
 
 .DEFAULT_GOAL := help
 
@@ -59,6 +60,10 @@ fuzz: ## fuzz every parser, FUZZ=60s each
 			echo "== $$dir $$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZ) $$dir; \
 		done; \
 	done
+
+.PHONY: soak
+soak: ## all kinds of clients and faults at once on three nodes, SOAK=5m long; more flags with ARGS
+	$(GO) run ./e2e/soak -duration $(SOAK) $(ARGS)
 
 .PHONY: bench
 bench: node_modules ## compare with other servers, a few minutes
