@@ -21,6 +21,7 @@ type Proxy struct {
 	mu    sync.Mutex
 	gate  chan struct{} // not nil while nothing passes; closed when it does again
 	cut   bool
+	deaf  bool
 	over  bool
 	conns map[net.Conn]struct{}
 }
@@ -63,7 +64,15 @@ func (p *Proxy) Freeze() {
 	}
 }
 
-// Heal ends Cut and Freeze.
+// Swallow throws away what passes, and tells no side, until Heal, which breaks the connections: they have lost their
+// streams.
+func (p *Proxy) Swallow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = true
+}
+
+// Heal ends Cut, Freeze and Swallow.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +92,10 @@ func (p *Proxy) Close() error {
 }
 
 func (p *Proxy) heal() {
-	p.cut = false
+	if p.deaf {
+		p.breakAll()
+	}
+	p.cut, p.deaf = false, false
 	if p.gate != nil {
 		close(p.gate)
 		p.gate = nil
@@ -158,14 +170,17 @@ func (p *Proxy) leave(c net.Conn) {
 	_ = c.Close() // the other side has ended
 }
 
-// wait waits while nothing passes.
-func (p *Proxy) wait() {
+// wait waits while nothing passes, and reports whether what waited goes on.
+func (p *Proxy) wait() (passes bool) {
 	p.mu.Lock()
 	gate := p.gate
 	p.mu.Unlock()
 	if gate != nil {
 		<-gate
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.deaf
 }
 
 // pipe passes one direction on. A side that was broken breaks the other one.
@@ -173,8 +188,7 @@ func (p *Proxy) pipe(to, from net.Conn) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
-		p.wait()
-		if n > 0 {
+		if p.wait() && n > 0 {
 			if _, failed := to.Write(buf[:n]); failed != nil {
 				abort(from)
 				return

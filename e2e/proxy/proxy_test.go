@@ -168,6 +168,27 @@ func TestAFreezeLosesNothing(t *testing.T) {
 	late.hear(t, "late")
 }
 
+func TestWhatIsSwallowedIsLostAndItsConnectionWithIt(t *testing.T) {
+	t.Parallel()
+	p := start(t, echo(t))
+	l := dial(t, p)
+	l.say(t, "before")
+	l.hear(t, "before")
+	p.Swallow()
+	l.say(t, "meanwhile")
+	if err := l.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := l.in.ReadString('\n'); err == nil {
+		t.Errorf("got %q through a proxy that swallows", got)
+	}
+	p.Heal()
+	l.breaks(t)
+	again := dial(t, p)
+	again.say(t, "again")
+	again.hear(t, "again")
+}
+
 func TestWithoutANodeConnectionsBreak(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -38,6 +38,8 @@ func allFaults() []fault {
 		{name: "link-freeze", do: held(short, func(_ *fleet, n *node) { n.links.Freeze() }, func(_ *fleet, n *node) { n.links.Heal() })},
 		{name: "link-freeze-long", do: held(long, func(_ *fleet, n *node) { n.links.Freeze() }, func(_ *fleet, n *node) { n.links.Heal() })},
 		{name: "link-cut", do: held(long, func(_ *fleet, n *node) { n.links.Cut() }, func(_ *fleet, n *node) { n.links.Heal() })},
+		{name: "link-swallow", do: held(long, func(_ *fleet, n *node) { n.links.Swallow() }, func(_ *fleet, n *node) { n.links.Heal() })},
+		{name: "link-swallow-short", do: held(short, func(_ *fleet, n *node) { n.links.Swallow() }, func(_ *fleet, n *node) { n.links.Heal() })},
 		{name: "all-links-reset", do: held(short, func(f *fleet, _ *node) { f.links(reset) }, func(*fleet, *node) {})},
 		{name: "all-links-freeze", do: held(long, func(f *fleet, _ *node) { f.links(hold) }, func(f *fleet, _ *node) { f.links(heal) })},
 		{name: "all-links-cut", do: held(long, func(f *fleet, _ *node) { f.links(cut) }, func(f *fleet, _ *node) { f.links(heal) })},
