@@ -80,11 +80,11 @@ func FuzzSetText(f *testing.F) {
 		if d, err := time.ParseDuration(text); took["Duration"] && (err != nil || d != into.Duration) {
 			t.Errorf("%q: got the duration %v, want %v, %v", text, into.Duration, d, err)
 		}
-		if n, err := strconv.ParseFloat(text, 64); took["Float"] && (err != nil || n != into.Float && n == n) {
+		if n, err := strconv.ParseFloat(strings.ReplaceAll(text, "_", ""), 64); took["Float"] && (err != nil || n != into.Float && n == n) {
 			t.Errorf("%q: got %v, want %v, %v", text, into.Float, n, err)
 		}
-		if want := strings.EqualFold(text, "true"); took["Bool"] && into.Bool != want {
-			t.Errorf("%q: got %v", text, into.Bool)
+		if b, err := strconv.ParseBool(strings.ToLower(text)); took["Bool"] && (err != nil || b != into.Bool) {
+			t.Errorf("%q: got %v, want %v, %v", text, into.Bool, b, err)
 		}
 		if took["Int"] && took["Small"] && into.Int != int(into.Small) || took["Int"] && took["Unsigned"] && into.Int != int(into.Unsigned) {
 			t.Errorf("%q: got %d, %d and %d", text, into.Int, into.Small, into.Unsigned)
