@@ -44,10 +44,11 @@ func (s *soak) base(ctx context.Context, n *node) (err error) {
 
 // measure waits until every node is back at its base, and tells what is not.
 func (s *soak) measure(ctx context.Context) error {
+	began := time.Now()
 	for _, n := range s.fleet.nodes {
 		var wrong []string
 		var r judge.Reading
-		for began := time.Now(); ; {
+		for {
 			var err error
 			if r, wrong, err = s.excess(ctx, n); err != nil {
 				return fmt.Errorf("measure node %s: %w", n.name, err)
