@@ -36,7 +36,7 @@ func arrows() map[string][]string {
 		"skeincmd/...":      {"", "engine", "auth", "client", "plugin/...", "skeincmd/...", "internal/load", "engine/natsengine"},
 		"cmd/skein":         {"skeincmd", "bundled"},
 		"examples/...":      {"", "engine", "auth", "client", "bundled", "skeincmd", "skeintest", "plugin/...", "examples/..."},
-		"e2e/...":           {"", "engine", "engine/natsengine", "auth", "client", "skeincmd"},
+		"e2e/...":           {"", "engine", "engine/natsengine", "auth", "client", "skeincmd", "bundled", "internal/wire", "internal/ws", "e2e/..."},
 	}
 }
 

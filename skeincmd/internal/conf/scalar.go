@@ -54,7 +54,7 @@ var (
 
 func parseSize(text string) (int64, error) {
 	digits := strings.TrimRightFunc(text, func(r rune) bool { return r < '0' || r > '9' })
-	unit := int64(1)
+	unit := uint64(1)
 	switch strings.TrimSpace(text[len(digits):]) {
 	case "", "B":
 	case "KiB":
@@ -72,17 +72,17 @@ func parseSize(text string) (int64, error) {
 	default:
 		return 0, fmt.Errorf("%q is not a size; %w", text, errSize)
 	}
-	n, err := strconv.ParseInt(digits, 10, 64)
+	n, err := strconv.ParseUint(digits, 10, 63)
 	if errors.Is(err, strconv.ErrRange) {
 		return 0, fmt.Errorf("%s is %w", text, errRange)
 	}
-	if err != nil || n < 0 {
+	if err != nil {
 		return 0, fmt.Errorf("%q is not a size; %w", text, errSize)
 	}
-	if high, low := bits.Mul64(uint64(n), uint64(unit)); high != 0 || low > math.MaxInt64 {
+	if high, low := bits.Mul64(n, unit); high != 0 || low > math.MaxInt64 {
 		return 0, fmt.Errorf("%s is %w", text, errRange)
 	}
-	return n * unit, nil
+	return int64(n * unit), nil //nolint:gosec // as has just been seen
 }
 
 // SetText sets v, which must be settable and not a list or mapping of its own, from a text without YAML's types, as a
