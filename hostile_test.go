@@ -2,6 +2,7 @@ package skein_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/skeinrt/skein"
 	"github.com/skeinrt/skein/skeintest"
@@ -296,6 +298,33 @@ func TestChunkedRequestIsTheLastOneOfItsConnection(t *testing.T) {
 		answer, err := io.ReadAll(nc)
 		if n := strings.Count(string(answer), "HTTP/1.1 "); n != 1 || err != nil {
 			t.Errorf("got %d answers, %v, want one and the end: %s", n, err, answer)
+		}
+	})
+}
+
+// A plugin's errors may say what a client has sent, as long as it is and with all that is in it.
+func TestErrorsThatRepeatWhatClientsSendAreShortInTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log journal
+		srv := start(t, skein.Options{Logger: log.logger()}, func(h *skein.Host) {
+			h.Receive("say", func(_ context.Context, _ *skein.Session, data json.RawMessage) error { return errors.New(string(data)) })
+		})
+		c, _ := open(t, srv, "/socketcluster/")
+		for range 100 {
+			ask(t, c, `{"event":"say","data":"`+strings.Repeat("é", 50000)+`\nlevel=ERROR"}`)
+		}
+		told := 0
+		for _, line := range log.lines() {
+			if strings.Contains(line, "éé") {
+				told++
+			}
+			if len(line) > 10<<10 || strings.HasPrefix(line, "level=ERROR\"") || !utf8.ValidString(line) {
+				t.Errorf("got a line of %d octets: %.100q", len(line), line)
+			}
+		}
+		if told == 0 || told > 20 {
+			t.Errorf("got %d lines for 100 errors, want at most 20, and one", told)
 		}
 	})
 }

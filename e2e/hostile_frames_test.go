@@ -46,7 +46,7 @@ func deflated(n int) string {
 	w, _ := flate.NewWriter(&b, flate.BestCompression) // it is a level
 	_, _ = w.Write(make([]byte, n))                    // into memory
 	_ = w.Flush()
-	return strings.TrimSuffix(b.String(), "\x00\x00\xff\xff")
+	return strings.TrimSuffix(b.String(), syncTail)
 }
 
 func (s *assault) pingsBetweenFragments() {
