@@ -104,6 +104,10 @@ bench: node_modules ## compare with other servers, a few minutes
 bench-full: node_modules ## the same in full, and write docs/performance.md: half an hour
 	cd bench && $(GO) run . -full
 
+.PHONY: security
+security: node_modules ## conformance and attacks, against other servers too: ten minutes
+	sh bench/security.sh
+
 .PHONY: cover
 cover: ## coverage of the packages that carry the promises
 	$(GO) test -cover . ./internal/... ./engine ./auth ./client

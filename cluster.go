@@ -50,6 +50,7 @@ func (s *Server) attach() error {
 		return fmt.Errorf("the option Options.MinNodes is %d, and the engine has no other nodes", n)
 	}
 	s.cluster.Cluster = c
+	s.engine = contained{s.engine, s}
 	s.cluster.gaps.told = make(chan struct{}, 1)
 	c.Attach(engine.Node{
 		Name: s.options.Node, Info: s.info, Serve: s.serve, Gap: s.gapped, Changed: s.membersChanged, Cut: s.cut,

@@ -179,6 +179,7 @@ func everywhere[A any](ctx context.Context, s *Server, topic string, question an
 func askNode[A any](ctx context.Context, s *Server, node, topic string, question []byte) (answer A, err error) {
 	ctx, cancel := patience(ctx)
 	defer cancel()
+	defer s.survive(ctx, "ask another node", &err)
 	data, err := s.call(ctx, node, topic, question)
 	if told, ok := errors.AsType[*engine.CallError](err); ok {
 		err = errors.New(told.Message) // it names the node as well
@@ -194,7 +195,7 @@ func askNode[A any](ctx context.Context, s *Server, node, topic string, question
 
 // serve answers a question of another node, or of this one.
 func (s *Server) serve(ctx context.Context, from, topic string, data []byte) (out []byte, err error) {
-	defer s.survive(ctx, &err)
+	defer s.survive(ctx, "answer another node", &err)
 	if !s.life.stood.Load() {
 		return nil, ErrStopped
 	}
@@ -208,13 +209,14 @@ func (s *Server) serve(ctx context.Context, from, topic string, data []byte) (ou
 }
 
 // survive turns a panic of what plugins have brought, such as a scheme that signs, into an error; it is deferred.
-func (s *Server) survive(ctx context.Context, err *error) {
+func (s *Server) survive(ctx context.Context, doing string, err *error) {
 	v := recover()
 	if v == nil {
 		return
 	}
 	s.counters.panics.Add(1)
-	s.log.LogAttrs(ctx, slog.LevelError, "panic in an answer to another node", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+	s.log.LogAttrs(ctx, slog.LevelError, "code of a plugin panicked",
+		slog.String("doing", doing), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 	*err = &Error{Name: NamePlugin, Message: "a plugin failed"}
 }
 

@@ -2,13 +2,18 @@ package skein_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/skeinrt/skein"
 	"github.com/skeinrt/skein/skeintest"
@@ -230,6 +235,96 @@ func TestClientThatLeavesDuringTheHandshakeIsNotOpened(t *testing.T) {
 		}
 		if st := srv.Stats(); st.Sessions != 0 || st.Conns != 0 || srv.Endpoints()[0].Pending != 0 {
 			t.Errorf("got %+v, want nobody", st)
+		}
+	})
+}
+
+// Who asks and does not read the answer holds its connection for a while, and not for ever.
+func TestAnswersHaveADeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		wrote := make(chan error, 1)
+		write := func(w http.ResponseWriter) {
+			var err error
+			for err == nil {
+				_, err = w.Write(make([]byte, 64<<10))
+			}
+			wrote <- err
+		}
+		srv := start(t, skein.Options{}, func(h *skein.Host) {
+			h.HandleFunc("GET /much", func(w http.ResponseWriter, _ *http.Request) { write(w) })
+			h.HandleFunc("GET /stream", func(w http.ResponseWriter, _ *http.Request) {
+				if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Hour)); err != nil {
+					t.Error(err)
+				}
+				write(w)
+			})
+		})
+		for path, want := range map[string]time.Duration{"/much": time.Minute, "/stream": time.Hour} {
+			nc, err := srv.Listener.DialContext(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if _, err := nc.Write([]byte("GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-wrote; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: got %v, want a deadline", path, err)
+			}
+			if took := time.Since(began); took != want {
+				t.Errorf("%s: got the end after %v, want %v", path, took, want)
+			}
+			_ = nc.Close() // the server has closed it
+		}
+	})
+}
+
+// A request with a length and with chunks has two ends. Whatever is behind either is not read.
+func TestChunkedRequestIsTheLastOneOfItsConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := start(t, skein.Options{}, func(h *skein.Host) {
+			h.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
+		})
+		nc, err := srv.Listener.DialContext(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
+		if _, err := nc.Write([]byte(request)); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(nc)
+		if n := strings.Count(string(answer), "HTTP/1.1 "); n != 1 || err != nil {
+			t.Errorf("got %d answers, %v, want one and the end: %s", n, err, answer)
+		}
+	})
+}
+
+// A plugin's errors may say what a client has sent, as long as it is and with all that is in it.
+func TestErrorsThatRepeatWhatClientsSendAreShortInTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log journal
+		srv := start(t, skein.Options{Logger: log.logger()}, func(h *skein.Host) {
+			h.Receive("say", func(_ context.Context, _ *skein.Session, data json.RawMessage) error { return errors.New(string(data)) })
+		})
+		c, _ := open(t, srv, "/socketcluster/")
+		for range 100 {
+			ask(t, c, `{"event":"say","data":"`+strings.Repeat("é", 50000)+`\nlevel=ERROR"}`)
+		}
+		told := 0
+		for _, line := range log.lines() {
+			if strings.Contains(line, "éé") {
+				told++
+			}
+			if len(line) > 10<<10 || strings.HasPrefix(line, "level=ERROR\"") || !utf8.ValidString(line) {
+				t.Errorf("got a line of %d octets: %.100q", len(line), line)
+			}
+		}
+		if told == 0 || told > 20 {
+			t.Errorf("got %d lines for 100 errors, want at most 20, and one", told)
 		}
 	})
 }

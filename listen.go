@@ -120,10 +120,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		plainError(w, http.StatusRequestHeaderFieldsTooLarge, "The request has too many headers")
 		return
 	}
-	if r.ContentLength != 0 {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.options.Timeouts.Body)) // in memory there is none
-	}
+	s.bound(w, r)
 	mux.ServeHTTP(w, r)
+}
+
+// bound sets how long a client may take for its body, and for the answer. In memory there are no deadlines.
+func (s *Server) bound(w http.ResponseWriter, r *http.Request) {
+	deadlines, now := http.NewResponseController(w), time.Now()
+	_ = deadlines.SetWriteDeadline(now.Add(s.options.Timeouts.Answer)) // see above
+	if r.ContentLength != 0 {
+		_ = deadlines.SetReadDeadline(now.Add(s.options.Timeouts.Body)) // see above
+	}
+	if len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close") // there may have been a length as well, and a proxy that goes by it
+	}
 }
 
 const notRunning = "The server is not running"

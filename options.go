@@ -198,6 +198,9 @@ type Timeouts struct {
 	Header time.Duration
 	// Body is how long a request's body may take. 0 is 30 s.
 	Body time.Duration
+	// Answer is how long a request and its answer may take, from the end of the request's header on, upgrades apart. A handler that
+	// goes on for longer moves its own deadline, with http.ResponseController.SetWriteDeadline. 0 is 1 min.
+	Answer time.Duration
 }
 
 // check reports what no server can work with.
@@ -206,6 +209,7 @@ func (o *Options) check() error {
 	return errors.Join(
 		negative("Timeouts", map[string]float64{
 			"Start": t.Start.Seconds(), "Stop": t.Stop.Seconds(), "Hook": t.Hook.Seconds(), "Header": t.Header.Seconds(), "Body": t.Body.Seconds(),
+			"Answer": t.Answer.Seconds(),
 		}),
 		negative("Rates", map[string]float64{"User": o.Rates.User, "Address": o.Rates.Address, "Burst": float64(o.Rates.Burst)}),
 		negative("Conns", map[string]float64{"Total": float64(o.Conns.Total), "PerSecond": o.Conns.PerSecond}),
@@ -284,5 +288,6 @@ func (t Timeouts) withDefaults() Timeouts {
 		Hook:   or(t.Hook, 10*time.Second),
 		Header: or(t.Header, 5*time.Second),
 		Body:   or(t.Body, 30*time.Second),
+		Answer: or(t.Answer, time.Minute),
 	}
 }

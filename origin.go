@@ -40,6 +40,9 @@ func cutLast(s string, sep byte) (before, after string, found bool) {
 
 // allow reports whether the request's origin may connect.
 func (o origins) allow(r *http.Request) bool {
+	if len(r.Header["Origin"]) > 1 {
+		return false // no browser sends two, and nobody knows which one counts
+	}
 	header := r.Header.Get("Origin")
 	if o == nil {
 		return header == "" || sameHost(header, r)
@@ -102,7 +105,7 @@ func sameHost(header string, r *http.Request) bool {
 // foreign refuses a request that a web page of another origin makes a browser send. Reading is left to the browser's own
 // rules, and who sends no Origin is no browser.
 func (o origins) foreign(r *http.Request) error {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Header.Get("Origin") == "" || o.allow(r) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || len(r.Header["Origin"]) == 0 || o.allow(r) {
 		return nil
 	}
 	return &Error{Name: NameOrigin, Message: "Requests from the origin " + cut(r.Header.Get("Origin"), 256) + " are not allowed", Status: http.StatusForbidden}

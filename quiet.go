@@ -41,11 +41,29 @@ func (q *quietHandler) Handle(ctx context.Context, r slog.Record) error {
 	if !say {
 		return nil
 	}
+	r = shortened(r)
 	if left > 0 {
-		r = r.Clone()
 		r.AddAttrs(slog.Int("left_out", left))
 	}
 	return q.Handler.Handle(ctx, r)
+}
+
+// longestText is how many bytes one attribute has in the log: enough for a stack, but a plugin's error may repeat what a
+// client has sent.
+const longestText = 8 * kib
+
+// shortened is the record with what is too long cut.
+func shortened(r slog.Record) slog.Record {
+	short := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		text := a.Value.String()
+		if len(text) > longestText {
+			a.Value = slog.StringValue(cut(text, longestText))
+		}
+		short.AddAttrs(a)
+		return true
+	})
+	return short
 }
 
 // say reports whether a message may be logged, and how many were left out before it.

@@ -137,7 +137,7 @@ func TestLimitsTakeWhatTheyDoNotSayFromTheServer(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	times := Timeouts{Stop: time.Second}.withDefaults()
-	if want := (Timeouts{Start: 30 * time.Second, Drain: 5 * time.Second, Stop: time.Second, Hook: 10 * time.Second, Header: 5 * time.Second, Body: 30 * time.Second}); times != want {
+	if want := (Timeouts{Start: 30 * time.Second, Drain: 5 * time.Second, Stop: time.Second, Hook: 10 * time.Second, Header: 5 * time.Second, Body: 30 * time.Second, Answer: time.Minute}); times != want {
 		t.Errorf("got %+v, want %+v", times, want)
 	}
 	if c := (ConnLimits{}).InForce(); c.Total <= 0 || c.PerAddress != 100 {
@@ -305,6 +305,28 @@ func TestOriginsAreComparedExactly(t *testing.T) {
 		}
 		if got := list.allow(r); got != test.want {
 			t.Errorf("list %q, origin %q: got %v, want %v", test.list, test.origin, got, test.want)
+		}
+	}
+}
+
+// A request with two origins is no browser's, and which one a proxy has looked at is not known.
+func TestTwoOriginsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, list := range []origins{nil, {{"*", "*"}}, {{"example.com", "80"}}} {
+		r := &http.Request{Method: http.MethodPost, Host: "example.com", Header: http.Header{}}
+		r.Header["Origin"] = []string{"http://example.com"}
+		if !list.allow(r) || list.foreign(r) != nil {
+			t.Errorf("%v: got the own origin refused", list)
+		}
+		for _, second := range []string{"http://evil.example", "http://example.com", ""} {
+			r.Header["Origin"] = []string{"http://example.com", second}
+			if list.allow(r) || list.foreign(r) == nil {
+				t.Errorf("%v: got a second origin %q allowed", list, second)
+			}
+		}
+		r.Header["Origin"] = []string{"", "http://evil.example"}
+		if list.allow(r) || list.foreign(r) == nil {
+			t.Errorf("%v: got an origin behind an empty one allowed", list)
 		}
 	}
 }

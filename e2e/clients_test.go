@@ -10,6 +10,9 @@ import (
 
 var fixtureURL = regexp.MustCompile(`ws://127\.0\.0\.1:\d+/socketcluster/`)
 
+// anyURL is the SocketCluster address of a program that may serve TLS.
+var anyURL = regexp.MustCompile(`wss?://127\.0\.0\.1:\d+/socketcluster/`)
+
 const (
 	autoPath = "/fx-auto/" // the fixture's endpoint that detects protocol and codec
 	key      = "a secret of these tests, of 32 octets and more"

@@ -42,7 +42,7 @@ type Conn struct {
 	handler  Handler // set by Start
 	shard    *shard  // that sends for it
 	client   bool    // this side masks
-	deflate  bool    // permessage-deflate was agreed
+	window   uint8   // of permessage-deflate, in bits; 0: it was not agreed
 
 	// Of the reader.
 	deaf    bool     // what comes is thrown away
@@ -99,8 +99,8 @@ func (c *Conn) Send(f *Frame) error {
 // SendWithin is Send for a frame that may wait for others to be sent with, up to that time. It leaves at once together
 // with the next one that may not wait, and when 16 KiB have gathered.
 func (c *Conn) SendWithin(f *Frame, wait time.Duration) error {
-	if c.deflate {
-		f = f.compressed(&c.rt.flate)
+	if c.window != 0 {
+		f = f.compressed(&c.rt.flate, int(c.window))
 	}
 	return c.push(f, wait)
 }

@@ -24,7 +24,7 @@ const (
 // flatePools lends compressors, which are too big (a deflater has some 100 KB and more) to belong to a connection. None
 // keeps a context from one message to the next.
 type flatePools struct {
-	deflaters sync.Pool
+	deflaters [windows]sync.Pool // by window
 	inflaters sync.Pool
 }
 
@@ -38,18 +38,28 @@ type inflater struct {
 	r  io.ReadCloser
 }
 
-// deflate makes a frame of the compressed payload; nil if that cannot be done.
-func (p *flatePools) deflate(first byte, payload []byte) *Frame {
-	d, _ := p.deflaters.Get().(*deflater)
+// newDeflater makes a compressor that refers back no further than a window of so many bits.
+func newDeflater(window int) (d *deflater, err error) {
+	d = new(deflater)
+	if window == maxWindow {
+		d.w, err = flate.NewWriter(&d.out, deflateLevel)
+	} else {
+		d.w, err = flate.NewWriterWindow(&d.out, 1<<window)
+	}
+	return d, err
+}
+
+// deflate makes a frame of the payload, compressed with a window of so many bits; nil if that cannot be done.
+func (p *flatePools) deflate(first byte, payload []byte, window int) *Frame {
+	pool := &p.deflaters[window-minWindow]
+	d, _ := pool.Get().(*deflater)
 	if d == nil {
-		d = new(deflater)
-		w, err := flate.NewWriter(&d.out, deflateLevel)
-		if err != nil {
+		var err error
+		if d, err = newDeflater(window); err != nil {
 			return nil
 		}
-		d.w = w
 	}
-	defer p.deflaters.Put(d)
+	defer pool.Put(d)
 	d.out.Reset()
 	d.w.Reset(&d.out)
 	if _, err := d.w.Write(payload); err != nil {

@@ -47,8 +47,8 @@ func TestCompressedFrameIsReadByTheStandardLibrary(t *testing.T) {
 	var pools flatePools
 	for _, n := range []int{minDeflate, 1000, 40000, 200000} {
 		f := NewFrame(false, prose(n))
-		flat := f.compressed(&pools)
-		if flat == f || flat.Len() >= f.Len() || f.compressed(&pools) != flat {
+		flat := f.compressed(&pools, maxWindow)
+		if flat == f || flat.Len() >= f.Len() || f.compressed(&pools, maxWindow) != flat {
 			t.Fatalf("%d octets: got %d compressed, want fewer and only once", n, flat.Len())
 		}
 		g, err := readFrame(bytes.NewReader(flat.data))
@@ -69,7 +69,7 @@ func TestFrameThatWouldNotGetSmallerStaysPlain(t *testing.T) {
 		"short": NewFrame(false, prose(minDeflate-1)),
 		"noise": NewFrame(true, noise(4096)),
 	} {
-		if f.compressed(&pools) != f {
+		if f.compressed(&pools, maxWindow) != f {
 			t.Errorf("%s: got another frame, want the same", name)
 		}
 	}
@@ -176,7 +176,7 @@ func BenchmarkDeflate(b *testing.B) {
 			b.ReportAllocs()
 			size := 0
 			for b.Loop() {
-				size = pools.deflate(0xc1, p).Len()
+				size = pools.deflate(0xc1, p, maxWindow).Len()
 			}
 			b.ReportMetric(float64(size), "octets")
 		})

@@ -178,8 +178,10 @@ func request(ctx context.Context, u *url.URL, key string, o DialOptions) (*http.
 // judge checks a 101 (RFC 6455 §4.1).
 func judge(h http.Header, key string, o Options) (terms, error) {
 	t := terms{client: true, protocol: h.Get(headerProtocol)}
-	var ok bool
-	t.deflate, ok = acceptDeflate(h)
+	agreed, ok := acceptDeflate(h)
+	if agreed {
+		t.window = maxWindow
+	}
 	switch {
 	case !hasToken(h, "Upgrade", "websocket") || !hasToken(h, "Connection", "Upgrade"):
 		return t, errors.New("the answer does not upgrade to websocket")
@@ -187,7 +189,7 @@ func judge(h http.Header, key string, o Options) (terms, error) {
 		return t, errors.New("the answer's Sec-WebSocket-Accept is wrong")
 	case t.protocol != "" && !slices.Contains(o.Protocols, t.protocol), len(h[headerProtocol]) > 1:
 		return t, errors.New("the answer names a subprotocol that was not offered")
-	case !ok || t.deflate && !o.Compression:
+	case !ok || agreed && !o.Compression:
 		return t, errors.New("the answer names extensions that were not offered")
 	}
 	return t, nil

@@ -112,6 +112,34 @@ func TestInvalidFrameFailsTheConnection(t *testing.T) {
 	})
 }
 
+// Whoever speaks well and then badly gets the answers to what was well, and the close behind them.
+func TestWhatCameBeforeAnInvalidFrameIsAnswered(t *testing.T) {
+	inBubble(t, func(t *testing.T, connect connector) {
+		t.Helper()
+		h := newSpy()
+		gate := make(chan struct{})
+		h.on = func(c *Conn, m Message) {
+			<-gate
+			echo(c, m)
+		}
+		_, peer := connect(t, newRuntime(t), Options{}, h)
+		go func() { _, _ = peer.Write(wire(text("one"), text("two"), raw{first: 0x83}, text("three"))) }()
+		synctest.Wait()
+		if n := h.endings.Load(); n != 1 {
+			t.Errorf("got %d calls of Ending while the handler is busy, want one", n)
+		}
+		close(gate)
+		wantFrame(t, peer, 0x81, "one")
+		wantFrame(t, peer, 0x81, "two")
+		wantClose(t, peer, CodeProtocol)
+		wantEOF(t, peer)
+		_ = h.wantClosed(t, CodeProtocol, true)
+		if n := len(h.messages); n != 2 {
+			t.Errorf("got %d messages, want two", n)
+		}
+	})
+}
+
 func TestInvalidFrameAfterOurCloseEndsTheWaiting(t *testing.T) {
 	inBubble(t, func(t *testing.T, connect connector) {
 		t.Helper()

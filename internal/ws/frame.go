@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 
 	gobwas "github.com/gobwas/ws"
 )
@@ -39,9 +40,13 @@ type Frame struct {
 	data []byte // header and payload, as a server sends them
 	head uint8  // octets of data before the payload
 
-	once sync.Once
-	flat *Frame // the compressed form, made when the first connection wants it
+	flattening sync.Mutex
+	flat       atomic.Pointer[flatForms] // nil until a connection wants one
 }
+
+// flatForms are a frame's compressed forms, by window. Each is made when the first connection wants it, and is the frame
+// itself where it would not be smaller.
+type flatForms [windows]atomic.Pointer[Frame]
 
 // NewFrame makes a text or binary frame of a copy of payload.
 func NewFrame(binary bool, payload []byte) *Frame {
@@ -135,19 +140,39 @@ func (f *Frame) masked() *Frame {
 	return &Frame{data: data, head: uint8(head + maskSize)} //nolint:gosec // at most 14
 }
 
-// compressed gives the permessage-deflate form, or the frame itself where that would not be smaller.
-func (f *Frame) compressed(pools *flatePools) *Frame {
+// compressed gives the permessage-deflate form for a window of so many bits, or the frame itself where that would not be
+// smaller.
+func (f *Frame) compressed(pools *flatePools, window int) *Frame {
 	if len(f.data)-int(f.head) < minDeflate || f.data[0]&bitRsv1 != 0 {
 		return f
 	}
-	f.once.Do(func() {
-		f.flat = f
-		payload := f.data[f.head:]
-		if flat := pools.deflate(f.data[0]|bitRsv1, payload); flat != nil && len(flat.data) < len(f.data) {
-			f.flat = flat
+	if forms := f.flat.Load(); forms != nil {
+		if flat := forms[window-minWindow].Load(); flat != nil {
+			return flat
 		}
-	})
-	return f.flat
+	}
+	return f.flatten(pools, window)
+}
+
+// flatten makes a compressed form, unless there is one by now.
+func (f *Frame) flatten(pools *flatePools, window int) *Frame {
+	f.flattening.Lock()
+	defer f.flattening.Unlock()
+	forms := f.flat.Load()
+	if forms == nil {
+		forms = new(flatForms)
+		f.flat.Store(forms)
+	}
+	form := &forms[window-minWindow]
+	if flat := form.Load(); flat != nil {
+		return flat
+	}
+	flat := pools.deflate(f.data[0]|bitRsv1, f.data[f.head:], window)
+	if flat == nil || len(flat.data) >= len(f.data) {
+		flat = f
+	}
+	form.Store(flat)
+	return flat
 }
 
 func dataOpcode(binary bool) byte {

@@ -227,7 +227,11 @@ func eachDriver(t *testing.T, run func(*testing.T, *Runtime)) {
 // serveOn starts a server's connection on nc.
 func serveOn(tb testing.TB, r *Runtime, nc net.Conn, o Options, h Handler) *Conn {
 	tb.Helper()
-	c, err := r.adopt(nc, terms{deflate: o.Compression}, o)
+	t := terms{}
+	if o.Compression {
+		t.window = maxWindow
+	}
+	c, err := r.adopt(nc, t, o)
 	if err != nil {
 		tb.Fatalf("adopting a connection: %v", err)
 	}

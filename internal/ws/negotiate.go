@@ -22,6 +22,7 @@ const (
 
 	maxWindow = 15
 	minWindow = 8
+	windows   = maxWindow - minWindow + 1
 
 	deflateOffer = extensionDeflate + "; " + serverNoContext + "; " + clientNoContext
 )
@@ -33,20 +34,21 @@ type deflateParams struct {
 	clientNamed                      bool
 }
 
-// answerDeflate picks the first offer that can be honoured in full and gives the answer's header; empty for none. The
-// window of a compressor cannot be made smaller, so an offer that asks for it is declined; the peer may use any window.
-func answerDeflate(h http.Header) string {
+// answerDeflate picks the first offer that is well-formed, all of which can be honoured, and gives the answer's header and
+// the window, in bits, that is compressed with; empty and 0 for none. The peer may use any window.
+func answerDeflate(h http.Header) (answer string, window int) {
 	for _, offer := range listItems(h.Values(headerExtensions)) {
 		p, ok := parseDeflate(offer)
-		if !ok || p.serverBits != 0 && p.serverBits != maxWindow {
+		switch {
+		case !ok:
 			continue
+		case p.serverBits != 0:
+			return deflateOffer + "; " + serverWindow + "=" + strconv.Itoa(p.serverBits), p.serverBits
+		default:
+			return deflateOffer, maxWindow
 		}
-		if p.serverBits == maxWindow {
-			return deflateOffer + "; " + serverWindow + "=15"
-		}
-		return deflateOffer
 	}
-	return ""
+	return "", 0
 }
 
 // acceptDeflate judges a server's answer to deflateOffer: whether compression was agreed, and whether it is legal.

@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"testing"
@@ -17,8 +18,10 @@ func TestOffersOfCompressionAreHonouredOrDeclined(t *testing.T) {
 		{"permessage-deflate; client_max_window_bits=10", plain},
 		{`permessage-deflate; client_max_window_bits="10"`, plain},
 		{"permessage-deflate; server_max_window_bits=15", plain + "; server_max_window_bits=15"},
-		{"permessage-deflate; server_max_window_bits=9", ""},
-		{"permessage-deflate; server_max_window_bits=9, permessage-deflate", plain},
+		{"permessage-deflate; server_max_window_bits=8", plain + "; server_max_window_bits=8"},
+		{"permessage-deflate; server_max_window_bits=9; server_no_context_takeover", plain + "; server_max_window_bits=9"},
+		{"permessage-deflate; server_max_window_bits=9, permessage-deflate", plain + "; server_max_window_bits=9"},
+		{"permessage-deflate; server_max_window_bits=7, permessage-deflate", plain},
 		{"x-unknown, permessage-deflate; client_max_window_bits", plain},
 		{"permessage-deflate; server_max_window_bits=7", ""},
 		{"permessage-deflate; server_max_window_bits=16", ""},
@@ -37,12 +40,21 @@ func TestOffersOfCompressionAreHonouredOrDeclined(t *testing.T) {
 		{"", ""},
 	} {
 		h := http.Header{headerExtensions: {tc.offer}}
-		if got := answerDeflate(h); got != tc.want {
+		got, window := answerDeflate(h)
+		if got != tc.want {
 			t.Errorf("%q: got %q, want %q", tc.offer, got, tc.want)
 		}
+		want := 0
+		if got != "" {
+			named, _ := parseDeflate(got)
+			want = cmp.Or(named.serverBits, maxWindow)
+		}
+		if window != want {
+			t.Errorf("%q: got a window of %d bits, want %d", tc.offer, window, want)
+		}
 	}
-	two := http.Header{headerExtensions: {"permessage-deflate; server_max_window_bits=8", "permessage-deflate"}}
-	if got := answerDeflate(two); got != plain {
+	two := http.Header{headerExtensions: {"permessage-deflate; server_max_window_bits=16", "permessage-deflate"}}
+	if got, _ := answerDeflate(two); got != plain {
 		t.Errorf("two headers: got %q, want %q", got, plain)
 	}
 }
@@ -101,12 +113,15 @@ func FuzzNegotiation(f *testing.F) {
 	f.Add("permessage-deflate; server_max_window_bits=9, permessage-deflate")
 	f.Add(`a;b="c,`)
 	f.Fuzz(func(t *testing.T, offer string) {
-		answer := answerDeflate(http.Header{headerExtensions: {offer}})
+		answer, window := answerDeflate(http.Header{headerExtensions: {offer}})
 		if answer == "" {
 			return
 		}
 		if agreed, ok := acceptDeflate(http.Header{headerExtensions: {answer}}); !agreed || !ok {
 			t.Fatalf("%q: got the answer %q, which a client refuses", offer, answer)
+		}
+		if window < minWindow || window > maxWindow {
+			t.Fatalf("%q: got a window of %d bits", offer, window)
 		}
 	})
 }

@@ -35,7 +35,8 @@ type Options struct {
 	SlowCode int
 	// CloseWait is how long after our close frame TCP is dropped. 0 means 2 s.
 	CloseWait time.Duration
-	// Compression allows permessage-deflate, without context takeover in both directions, for messages from 512 octets.
+	// Compression allows permessage-deflate, without context takeover in both directions and with the window that the peer
+	// asks for, for messages from 512 octets.
 	Compression bool
 	// Protocols are the subprotocols that this endpoint speaks, in order of preference.
 	Protocols []string

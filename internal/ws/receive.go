@@ -55,7 +55,7 @@ func (c *Conn) borrowDecoder() *decoder {
 	if d == nil {
 		d = new(decoder)
 	}
-	d.reset(rules{max: c.limits.message, client: c.client, deflate: c.deflate, pools: &c.rt.flate})
+	d.reset(rules{max: c.limits.message, client: c.client, deflate: c.window != 0, pools: &c.rt.flate})
 	c.decoder = d
 	return d
 }
@@ -92,14 +92,11 @@ func (c *Conn) handle(ev event, now time.Duration) (full bool) {
 	return false
 }
 
-// fail ends the connection for what the peer sent. No close frame is waited for: it could not be found.
+// fail ends the connection for what the peer sent, in the same way as if that had been its close frame: no other one
+// could be found behind it, and what came before it is still answered.
 func (c *Conn) fail(e CloseError) {
 	c.deaf = true
-	if _, sent := c.out.gotClose(); sent {
-		c.finish()
-		return
-	}
-	c.close(e, 0)
+	c.peerClosed(e)
 }
 
 // peerClosed answers the peer's close frame, behind the answers to what came before it.

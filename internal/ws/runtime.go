@@ -123,7 +123,7 @@ type terms struct {
 	early    []byte // octets that came behind the handshake
 	protocol string
 	client   bool
-	deflate  bool
+	window   int // of permessage-deflate, in bits; 0: it was not agreed
 }
 
 // adopt makes a connection of nc, which it owns from here on.
@@ -132,7 +132,7 @@ func (r *Runtime) adopt(nc net.Conn, t terms, o Options) (*Conn, error) {
 		_ = nc.Close() // nothing was agreed with anybody who could be told
 		return nil, ErrClosed
 	}
-	c := &Conn{rt: r, client: t.client, deflate: t.deflate}
+	c := &Conn{rt: r, client: t.client, window: uint8(t.window)} //nolint:gosec // at most 15
 	if len(t.early) > 0 {
 		c.held = &t.early
 	}

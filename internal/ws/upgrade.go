@@ -111,15 +111,15 @@ func (r *Runtime) Accept(w http.ResponseWriter, req *http.Request, o Options) (*
 	early := make([]byte, buffered.Reader.Buffered())
 	_, _ = buffered.Read(early) // it is there
 	protocol := chooseProtocol(req.Header, o.Protocols)
-	extension := ""
+	extension, window := "", 0
 	if o.Compression {
-		extension = answerDeflate(req.Header)
+		extension, window = answerDeflate(req.Header)
 	}
 	if err := answer(nc, req.Header.Get(headerKey), protocol, extension); err != nil {
 		_ = nc.Close() // already failing
 		return nil, fmt.Errorf("answer the handshake: %w", err)
 	}
-	return r.adopt(nc, terms{early: early, protocol: protocol, deflate: extension != ""}, o)
+	return r.adopt(nc, terms{early: early, protocol: protocol, window: window}, o)
 }
 
 // answer writes the 101.
