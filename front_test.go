@@ -232,3 +232,31 @@ func TestShutdownEndsThoseWhoHaveSaidNothing(t *testing.T) {
 		}
 	})
 }
+
+// Whatever is sent is answered as by net/http alone. A header without an end is not: net/http answers some of these.
+func FuzzUpgradeRequests(f *testing.F) {
+	for _, text := range oddUpgrades() {
+		if len(text) < 1<<10 {
+			f.Add(text)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		text += "\r\n\r\n"
+		synctest.Test(t, func(t *testing.T) {
+			srv := start(t, skein.Options{}, func(*skein.Host) {})
+			bare := skeintest.NewListener()
+			h := &http.Server{Handler: srv.Server, ReadHeaderTimeout: time.Second, MaxHeaderBytes: 12 << 10}
+			go func() { _ = h.Serve(bare) }()
+			within := func(l *skeintest.Listener) (int, string) {
+				nc, r := request(t, l, text)
+				defer time.AfterFunc(time.Minute, func() { _ = nc.Close() }).Stop()
+				return answered(t, r)
+			}
+			want, wantBody := within(bare)
+			if got, body := within(srv.Listener); got != want || body != wantBody {
+				t.Errorf("got %d %q, want %d %q", got, body, want, wantBody)
+			}
+			_ = h.Close()
+		})
+	})
+}
