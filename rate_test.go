@@ -242,7 +242,7 @@ func TestAMessageLargerThanTheBurstIsPaidForLater(t *testing.T) {
 		c, _ := open(t, srv, "/socketcluster/")
 		pass(10 * time.Second)
 		wantAnswer(t, c, strings.Repeat("x", 1000), "") // 200 were there, and 800 are owed
-		wantAnswer(t, c, "", "") // a pong has no bytes
+		wantAnswer(t, c, "", "")                        // a pong has no bytes
 		pass(8100 * time.Millisecond)
 		wantAnswer(t, c, "ten octets", "")
 		wantAnswer(t, c, "eleven more", `closed with 4101 ""`)

@@ -106,6 +106,7 @@ func (s *Server) Metrics() []Metric {
 		counted("publish_failed_total", "Publications that the engine did not take over.", &c.unpublished),
 		counted("publish_refused_total", "Publications that a hook refused.", &c.refused),
 		counted("delivered_total", "Messages put into the queues of clients.", &c.delivered),
+		counted("slow_closed_total", "Clients closed because they read too slowly.", &c.slow),
 		counted("pong_timeouts_total", "Clients closed because they were silent.", &c.pongTimeouts),
 		counted("origins_refused_total", "Upgrades refused for their origin.", &c.refusedOrigins),
 		counted("upgrades_refused_total", "Upgrades refused by a hook.", &c.refusedUpgrades),
