@@ -141,7 +141,8 @@ type Limits struct {
 	// Depth is how many objects and arrays may stand within one another in a message; beyond it the connection is closed
 	// with CloseTooBig. 0 is 512.
 	Depth int
-	// Batch is how many packets one message may have; at one more the connection is closed with CloseTooBig. 0 is 10,000.
+	// Batch is how many packets one message may have; at one more the connection is closed with CloseTooBig. 0 is 20,000,
+	// more than a client can subscribe to in 1 MiB.
 	Batch int
 	// Inbox is how many received bytes wait to be handled before reading stops. 0 is 1 MiB.
 	Inbox int
@@ -280,7 +281,7 @@ func (l Limits) over(base Limits) Limits {
 		ChannelName: or(l.ChannelName, or(base.ChannelName, 8*kib)),
 		Stall:       or(l.Stall, or(base.Stall, 10*time.Second)),
 		Depth:       or(l.Depth, or(base.Depth, 512)),
-		Batch:       or(l.Batch, or(base.Batch, 10_000)),
+		Batch:       or(l.Batch, or(base.Batch, 20_000)),
 		OpenCalls:   or(l.OpenCalls, or(base.OpenCalls, kib)),
 		Rates:       l.Rates.over(base.Rates),
 	}

@@ -133,7 +133,7 @@ func TestLimitsTakeWhatTheyDoNotSayFromTheServer(t *testing.T) {
 	t.Parallel()
 	got := Limits{Channels: 3}.over(Limits{MaxMessage: 10, Channels: 9, Rates: Rates{Packets: Rate{PerSecond: 2}}})
 	want := Limits{
-		MaxMessage: 10, Depth: 512, Batch: 10_000, Inbox: 1 << 20, Outbox: 1 << 20, Channels: 3, Calls: 1024, OpenCalls: 1024,
+		MaxMessage: 10, Depth: 512, Batch: 20_000, Inbox: 1 << 20, Outbox: 1 << 20, Channels: 3, Calls: 1024, OpenCalls: 1024,
 		ChannelName: 8192, Stall: 10 * time.Second, Rates: Rates{Packets: Rate{PerSecond: 2}},
 	}
 	if got != want {

@@ -89,7 +89,7 @@ type authKey struct {
 type limitSettings struct {
 	MaxMessage               conf.Size     `default:"1MiB" placeholder:"SIZE" help:"Largest message of a client, after inflating. Beyond it the connection is closed with 1009."`
 	MaxDepth                 int           `default:"512" placeholder:"N" help:"Most objects and arrays that may stand within one another in a message. Beyond it the connection is closed with 1009."`
-	MaxBatch                 int           `default:"10000" placeholder:"N" help:"Most packets in one message. Beyond it the connection is closed with 1009."`
+	MaxBatch                 int           `default:"20000" placeholder:"N" help:"Most packets in one message. Beyond it the connection is closed with 1009."`
 	MaxChannels              int           `default:"1000" placeholder:"N" help:"Most channels that one connection may subscribe to. 0: no limit."`
 	MaxOutbox                conf.Size     `default:"1MiB" placeholder:"SIZE" help:"Most bytes that wait for a slow client before it is closed with 4100."`
 	MaxStall                 time.Duration `default:"10s" placeholder:"TIME" help:"How long sending may make no progress before a client is closed with 4100."`
