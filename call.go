@@ -225,6 +225,7 @@ func (s *Session) begin() {
 		s.mu.Unlock()
 		return
 	}
+	s.server.counters.limited.add(limitCalls)
 	free := make(chan struct{})
 	c.waiting = free
 	ctx := s.context()
@@ -291,7 +292,7 @@ type answer struct {
 }
 
 // Call calls a procedure of the client and waits for its answer: until ctx's deadline or, where it has none, for
-// Endpoint.CallTimeout. The client's error is an *Error; no answer in time is one of name NameTimeout, a connection that
+// Endpoint.CallTimeout. More than Limits.OpenCalls at once are an *Error of name NameResourceLimit. The client's error is an *Error; no answer in time is one of name NameTimeout, a connection that
 // ends meanwhile one of NameBadConnection.
 func (s *Session) Call(ctx context.Context, procedure string, data json.RawMessage) (json.RawMessage, error) {
 	if err := s.sendable(data); err != nil {
@@ -302,7 +303,10 @@ func (s *Session) Call(ctx context.Context, procedure string, data json.RawMessa
 		ctx, cancel = context.WithTimeout(ctx, s.endpoint.CallTimeout)
 		defer cancel()
 	}
-	cid, answered := s.expect()
+	cid, answered, err := s.expect()
+	if err != nil {
+		return nil, err
+	}
 	defer s.giveUp(cid)
 	s.send(s.codec.wire.AppendEvent(nil, procedure, data, cid))
 	select {
@@ -321,21 +325,24 @@ func (s *Session) Call(ctx context.Context, procedure string, data json.RawMessa
 	return nil, context.Cause(ctx)
 }
 
-func (s *Session) expect() (uint64, <-chan answer) {
-	c := make(chan answer, 1)
+func (s *Session) expect() (uint64, <-chan answer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine := s.calls()
-	mine.last++
 	if s.closed.Load() {
-		c <- answer{err: errClosed}
-		return mine.last, c
+		return 0, nil, errClosed
 	}
+	mine := s.calls()
+	if most := s.endpoint.Limits.OpenCalls; len(mine.open) >= most {
+		s.server.counters.limited.add(limitOpenCalls)
+		return 0, nil, &Error{Name: NameResourceLimit, Message: fmt.Sprintf("The client has %d calls to answer: no more are allowed", most)}
+	}
+	mine.last++
 	if mine.open == nil {
 		mine.open = map[uint64]chan<- answer{}
 	}
+	c := make(chan answer, 1)
 	mine.open[mine.last] = c
-	return mine.last, c
+	return mine.last, c, nil
 }
 
 func (s *Session) giveUp(cid uint64) {

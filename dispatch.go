@@ -18,8 +18,13 @@ func (s *Session) receive(m ws.Message) {
 	if s.endpoint.Inbound != nil && s.endpoint.Inbound(s.Context(), s, rawMessage(m)) != nil {
 		return
 	}
+	if !s.affords(rateBytes, len(m.Data)) {
+		return
+	}
 	if s.isPong(m) {
-		s.pong()
+		if s.affords(ratePackets, 1) {
+			s.pong()
+		}
 		return
 	}
 	data := m.Data
@@ -29,12 +34,61 @@ func (s *Session) receive(m ws.Message) {
 			data = nil // as malformed as text that is not JSON
 		}
 	}
-	for p := range s.codec.wire.Packets(data) {
-		if s.closed.Load() || !s.withinRates() {
+	s.unpack(data)
+}
+
+// unpack handles the packets of a message, one after the other.
+func (s *Session) unpack(data []byte) {
+	l, n := &s.endpoint.Limits, 0
+	for p := range s.codec.wire.PacketsWithin(data, l.Depth) {
+		if s.closed.Load() || !s.affords(ratePackets, 1) {
 			return
 		}
-		s.dispatch(&p)
+		switch n++; {
+		case p.Kind == wire.TooDeep:
+			s.exceed(limitDepth)
+		case n > l.Batch:
+			s.exceed(limitBatch)
+		default:
+			s.dispatch(&p)
+		}
 	}
+}
+
+// exceed closes for a message that is more than may be.
+func (s *Session) exceed(l limit) {
+	s.server.counters.limited.add(l)
+	s.shut(CloseTooBig, "")
+}
+
+// affords reports whether the session, its user and its address may do n more of something; one that may not is closed.
+func (s *Session) affords(k rateKind, n int) bool {
+	if s.meter == nil || s.meter.charge(k, n) == nil {
+		return true
+	}
+	s.shut(CloseRate, "")
+	return false
+}
+
+// pay charges what is answered where it is too much.
+func (s *Session) pay(kind wire.Kind) error {
+	if s.meter == nil {
+		return nil
+	}
+	k := rateCalls
+	switch kind {
+	case wire.Subscribe:
+		k = rateSubscribes
+	case wire.Publish:
+		k = ratePublishes
+	case wire.Event, wire.SetAuthToken, wire.KickOut:
+	default:
+		return nil
+	}
+	if err := s.meter.charge(k, 1); err != nil {
+		return err
+	}
+	return nil
 }
 
 // dispatch picks the method for a packet.
@@ -44,6 +98,10 @@ func (s *Session) dispatch(p *wire.Packet) {
 		return
 	}
 	if !s.open.Load() && !s.early(p) {
+		return
+	}
+	if err := s.pay(p.Kind); err != nil {
+		s.fail(p.CID, err)
 		return
 	}
 	switch p.Kind {
@@ -66,7 +124,7 @@ func (s *Session) dispatch(p *wire.Packet) {
 		s.pong()
 	case wire.Disconnect:
 		s.recordFarewell(p)
-	case wire.Raw, wire.Empty, wire.Ping, wire.Handshake:
+	case wire.Raw, wire.Empty, wire.Ping, wire.Handshake, wire.TooDeep:
 		// No packet, or one that says nothing: ignored, as SocketCluster does.
 	}
 }

@@ -10,30 +10,39 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/skeinrt/skein/internal/ws"
 )
 
-// doorman counts WebSocket connections and lets in what the limits allow.
+// doorman counts connections and lets in what the limits allow.
 type doorman struct {
-	limits  ConnLimits
-	proxies []netip.Prefix
-	rates   rates // own locks
-	turns   turnstile
+	limits    ConnLimits
+	proxies   []netip.Prefix
+	slow      time.Duration // a request's header
+	turns     turnstile
+	users     *parties // own locks, as addresses and tally
+	addresses *parties
+	tally     *tally
 
-	mu    sync.Mutex
-	total int
-	by    map[netip.Prefix]int
-	rate  bucket
-	plain map[net.Conn]newcomer // connections that have not upgraded
-	near  map[netip.Prefix]int  // of plain
+	mu      sync.Mutex
+	total   int
+	pending int // of total, before their handshake
+	near    map[netip.Prefix]neighbours
+	rate    bucket
+	plain   map[net.Conn]*newcomer // connections that have not upgraded
 }
+
+// neighbours are the connections from one address.
+type neighbours struct{ open, pending, plain int }
 
 // newcomer is a connection that has not upgraded.
 type newcomer struct {
-	place netip.Prefix
-	end   func() // of its turn
+	place  netip.Prefix
+	end    func()    // of its turn
+	came   time.Time // zero behind its first request
+	unread bool      // a request has begun, and nobody has got it
 }
 
 // InForce returns the limits with their defaults filled in.
@@ -41,11 +50,20 @@ func (l ConnLimits) InForce() ConnLimits {
 	files := or(openFileLimit(), 1<<20) // a system that tells no limit
 	l.Total = or(l.Total, files-min(2000, files/2))
 	l.PerAddress = or(l.PerAddress, 100)
+	l.Pending = or(l.Pending, max(1000, l.Total/2))
+	l.PendingPerAddress = or(l.PendingPerAddress, l.PerAddress)
 	return l
 }
 
 // spare is how many connections may be open besides the upgraded ones.
 func (d *doorman) spare() int { return max(16, min(1000, d.limits.Total/2)) }
+
+// introduce makes the connection of a request known to heard.
+func (d *doorman) introduce(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, plainKey{}, c)
+}
+
+type plainKey struct{}
 
 // watch counts the connections of a listener until they upgrade or end. What is too much is closed without a word: the
 // client has not said one yet.
@@ -56,13 +74,16 @@ func (d *doorman) watch(c net.Conn, state http.ConnState) {
 			return
 		}
 		end := d.turns.pass() // what waits is the accepting
-		if !d.greet(c, parseAddress(c.RemoteAddr().String()), end) {
+		if l, ok := d.greet(c, parseAddress(c.RemoteAddr().String()), end); !ok {
+			d.tally.add(l)
 			_ = c.Close() // it is the refusal
 			end()
 		}
+	case http.StateActive:
+		d.hear(c, true)
 	case http.StateHijacked, http.StateClosed:
-		d.part(c)
-	case http.StateActive, http.StateIdle:
+		d.part(c, state == http.StateClosed)
+	case http.StateIdle:
 	}
 }
 
@@ -73,76 +94,144 @@ func (d *doorman) knows(c net.Conn) bool {
 	return known
 }
 
-func (d *doorman) greet(c net.Conn, addr netip.Addr, end func()) bool {
+// heard is told that a request has been read, of which net/http says no more than that one has begun.
+func (d *doorman) heard(r *http.Request) {
+	if c, ok := r.Context().Value(plainKey{}).(net.Conn); ok {
+		d.hear(c, false)
+	}
+}
+
+func (d *doorman) hear(c net.Conn, unread bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if a := d.plain[c]; a != nil {
+		a.unread = unread
+		if !unread {
+			a.came = time.Time{}
+		}
+	}
+}
+
+func (d *doorman) greet(c net.Conn, addr netip.Addr, end func()) (limit, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	place := neighbourhood(addr)
-	if d.total+len(d.plain) >= d.limits.Total+d.spare() || d.limited(addr) && d.near[place] >= d.limits.PerAddress {
-		return false
+	if d.total+len(d.plain) >= d.limits.Total+d.spare() {
+		return limitPlain, false
+	}
+	if d.limited(addr) && d.limits.PerAddress > 0 && d.near[place].plain >= d.limits.PerAddress {
+		return limitAddressPlain, false
 	}
 	if d.plain == nil {
-		d.plain, d.near = map[net.Conn]newcomer{}, map[netip.Prefix]int{}
+		d.plain = map[net.Conn]*newcomer{}
 	}
-	d.plain[c] = newcomer{place, end}
-	d.near[place]++
-	return true
+	d.plain[c] = &newcomer{place: place, end: end, came: time.Now()}
+	d.note(place, neighbours{plain: 1})
+	return 0, true
 }
 
-func (d *doorman) part(c net.Conn) {
+// part forgets a connection that has upgraded or ended. One that has ended in its request is one that net/http has refused
+// or given up.
+func (d *doorman) part(c net.Conn, ended bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	a, greeted := d.plain[c]
-	if !greeted {
+	a := d.plain[c]
+	if a == nil {
 		return
 	}
 	a.end()
 	delete(d.plain, c)
-	if d.near[a.place]--; d.near[a.place] == 0 {
-		delete(d.near, a.place)
+	d.note(a.place, neighbours{plain: -1})
+	switch {
+	case !ended || d.tally == nil:
+	case !a.came.IsZero() && d.slow > 0 && time.Since(a.came) >= d.slow:
+		d.tally.add(limitHeaderTime)
+	case a.unread:
+		d.tally.add(limitHeader)
 	}
 }
 
-// limited reports whether an address may open PerAddress connections only; a trusted proxy opens them for others.
-func (d *doorman) limited(addr netip.Addr) bool {
-	return d.limits.PerAddress > 0 && addr.IsValid() && !addr.IsLoopback() && !within(d.proxies, addr)
+// note adds to what is known of an address.
+func (d *doorman) note(place netip.Prefix, n neighbours) {
+	if d.near == nil {
+		d.near = map[netip.Prefix]neighbours{}
+	}
+	now := d.near[place]
+	now = neighbours{now.open + n.open, now.pending + n.pending, now.plain + n.plain}
+	if now == (neighbours{}) {
+		delete(d.near, place)
+		return
+	}
+	d.near[place] = now
 }
 
-// enter counts a connection in, or says why not.
-func (d *doorman) enter(addr netip.Addr) error {
+// known reports whether an address is a client's own; a trusted proxy speaks for others.
+func (d *doorman) known(addr netip.Addr) bool { return addr.IsValid() && !within(d.proxies, addr) }
+
+// limited reports whether the connections of an address are bounded.
+func (d *doorman) limited(addr netip.Addr) bool { return d.known(addr) && !addr.IsLoopback() }
+
+// enter counts a connection in, or says why not. pending is one that has a handshake to do.
+func (d *doorman) enter(addr netip.Addr, pending bool) *Error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.total >= d.limits.Total {
-		return errors.New("too many connections")
+	if l, why := d.room(addr, pending); why != "" {
+		d.tally.add(l)
+		return &Error{Name: NameResourceLimit, Status: http.StatusServiceUnavailable, Message: why}
 	}
-	if r := d.limits.PerSecond; r > 0 && !d.rate.take(r, max(1, r)) {
-		return errors.New("too many connections a second")
-	}
-	if d.limited(addr) {
-		place := neighbourhood(addr)
-		if d.by[place] >= d.limits.PerAddress {
-			return errors.New("too many connections from your address")
-		}
-		if d.by == nil {
-			d.by = map[netip.Prefix]int{}
-		}
-		d.by[place]++
+	n := neighbours{open: 1}
+	if pending {
+		n.pending = 1
+		d.pending++
 	}
 	d.total++
+	d.note(neighbourhood(addr), n)
 	return nil
 }
 
-// leave undoes enter.
-func (d *doorman) leave(addr netip.Addr) {
+// room says which limit leaves no room for a connection, and why; "" is that there is room.
+func (d *doorman) room(addr netip.Addr, pending bool) (limit, string) {
+	l, near, limited := &d.limits, d.near[neighbourhood(addr)], d.limited(addr)
+	switch {
+	case d.total >= l.Total:
+		return limitConnections, "too many connections"
+	case limited && l.PerAddress > 0 && near.open >= l.PerAddress:
+		return limitAddressConnections, "too many connections from your address"
+	case pending && l.Pending > 0 && d.pending >= l.Pending:
+		return limitPending, "too many connections before their handshake"
+	case limited && pending && l.PendingPerAddress > 0 && near.pending >= l.PendingPerAddress:
+		return limitAddressPending, "too many connections from your address before their handshake"
+	case !d.rate.take(&rule{perSecond: l.PerSecond, burst: max(1, l.PerSecond)}, 1):
+		return limitAccepts, "too many connections a second"
+	}
+	return 0, ""
+}
+
+// shaken is told that a connection's handshake is over.
+func (d *doorman) shaken(addr netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pending--
+	d.note(neighbourhood(addr), neighbours{pending: -1})
+}
+
+// leave undoes enter; pending is a connection whose handshake is not over.
+func (d *doorman) leave(addr netip.Addr, pending bool) {
+	if pending {
+		d.shaken(addr)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.total--
-	if !d.limited(addr) {
-		return
+	d.note(neighbourhood(addr), neighbours{open: -1})
+}
+
+// knock charges an upgrade to its address.
+func (d *doorman) knock(addr netip.Addr) *Error {
+	if !d.known(addr) {
+		return nil
 	}
-	place := neighbourhood(addr)
-	if d.by[place]--; d.by[place] == 0 {
-		delete(d.by, place)
-	}
+	return d.addresses.visit(neighbourhood(addr).String(), rateConnects, 1)
 }
 
 // neighbourhood is what counts as one address: all of it, or an IPv6 /64, which one customer has.
@@ -155,10 +244,10 @@ func neighbourhood(addr netip.Addr) netip.Prefix {
 	return p
 }
 
-// letIn decides about an upgrade request, before anything is allocated for its connection: is it one, may it come (the
-// question, if there is one), is its origin allowed, is there room. It answers refusals itself. Who is
-// let in owes doorman.leave.
-func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx context.Context) error, o origins) (from netip.Addr, ok bool) {
+// letIn decides about an upgrade request, before anything is allocated for its connection: is it one, does its address
+// come too often, may it come (the question, if there is one), is its origin allowed, is there room; pending is one that
+// has a handshake to do. It answers refusals itself. Who is let in owes doorman.leave.
+func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx context.Context) error, o origins, pending bool) (from netip.Addr, ok bool) {
 	if why := s.closed(); why != "" {
 		unavailable(w, why)
 		return from, false
@@ -173,6 +262,11 @@ func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx
 		err.Write(w)
 		return from, false
 	}
+	from = s.ClientAddr(r)
+	if err := s.doorman.knock(from); err != nil {
+		turnAway(w, err)
+		return from, false
+	}
 	if err := s.ask(r.Context(), question); err != nil {
 		s.counters.refusedUpgrades.Add(1)
 		err = refusal(err, "handshakeWS", "handshake")
@@ -183,14 +277,17 @@ func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx
 		s.refuseOrigin(w, r)
 		return from, false
 	}
-	from = s.ClientAddr(r)
-	if err := s.doorman.enter(from); err != nil {
-		s.counters.refusedConns.Add(1)
-		w.Header().Set("Retry-After", "5")
-		plainError(w, http.StatusServiceUnavailable, err.Error())
+	if err := s.doorman.enter(from, pending); err != nil {
+		turnAway(w, err)
 		return from, false
 	}
 	return from, true
+}
+
+// turnAway answers whoever has come too often, or too many.
+func turnAway(w http.ResponseWriter, err *Error) {
+	w.Header().Set("Retry-After", "5")
+	plainError(w, err.Status, err.Message)
 }
 
 // ask asks what there is to ask about an upgrade, under the hooks' deadline.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +23,7 @@ type endpoint struct {
 	scheme  AuthScheme
 	origins origins
 	spoken  subprotocols
+	rules   *rules // of a session; nil: none
 	codec   *codec // nil: found out by the first frame
 	json    *codec
 	minbin  *codec
@@ -64,7 +64,7 @@ func (s *Server) newEndpoint(o Endpoint, d drivers) (*endpoint, error) {
 	if o.Origins == nil {
 		o.Origins = s.options.Origins
 	}
-	e := &endpoint{Endpoint: o, server: s, scheme: s.scheme, json: &codec{wire: wire.JSON}, minbin: &codec{wire: wire.MinBin}}
+	e := &endpoint{Endpoint: o, server: s, scheme: s.scheme, rules: newRules(ofSession, o.Limits.Rates), json: &codec{wire: wire.JSON}, minbin: &codec{wire: wire.MinBin}}
 	var originErr, protocolErr error
 	e.origins, originErr = parseOrigins(o.Origins)
 	e.spoken, protocolErr = parseSubprotocols(o.Subprotocols)
@@ -183,7 +183,7 @@ func (e *endpoint) count(opened bool, n int64) {
 
 // ServeHTTP upgrades a request to a session: the form, the hooks, the origin, and only then the connection.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	addr, ok := e.server.letIn(w, r, e.question(r), e.origins)
+	addr, ok := e.server.letIn(w, r, e.question(r), e.origins, true)
 	if !ok {
 		return
 	}
@@ -192,7 +192,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		SlowCode: CloseSlow, Compression: e.Compression, Protocols: e.spoken.offered(r),
 	})
 	if err != nil {
-		e.server.doorman.leave(addr)
+		e.server.doorman.leave(addr, true)
 		e.server.brokeOff(w, r, err)
 		return
 	}
@@ -200,7 +200,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		server: e.server, endpoint: e, conn: conn, id: newID(),
 		request: r.WithContext(e.server.life.ctx), //nolint:contextcheck // the request's own context ends with the upgrade
 	}
-	s.visitor = e.visitorOf(r, addr)
+	s.visitor, s.meter = e.visitorOf(r), e.server.doorman.newMeter(e.rules, addr)
 	e.count(false, 1)
 	*s.clock.at(handshakeAlarm) = e.server.now() + instant(e.HandshakeTimeout)
 	stays := e.server.keep(conn, s)
@@ -212,11 +212,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // visitorOf keeps what is asked for later, if anything.
-func (e *endpoint) visitorOf(r *http.Request, addr netip.Addr) *visitor {
+func (e *endpoint) visitorOf(r *http.Request) *visitor {
 	v := visitor{address: e.server.forwardedFor(r), query: r.URL.RawQuery}
-	if e.server.doorman.rates.address.rate > 0 {
-		v.place = neighbourhood(addr).String()
-	}
 	if v == (visitor{}) {
 		return nil
 	}

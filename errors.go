@@ -15,14 +15,15 @@ const (
 	CloseGoingAway        = 1001 // the server leaves; clients return after a pause
 	CloseNoStatus         = 1005 // a close frame without a code: clients return at once
 	CloseAbnormal         = 1006 // the connection broke; never on the wire
+	CloseTooBig           = 1009 // a message beyond Limits.MaxMessage, Depth or Batch
 	ClosePongTimeout      = 4001 // the client was silent for Ping.Timeout
 	CloseSignFailed       = 4002 // a token could not be signed
 	CloseHandshakeTimeout = 4005 // no #handshake within Endpoint.HandshakeTimeout
 	CloseRefused          = 4008 // the handshake was refused or malformed
 	CloseBeforeHandshake  = 4009 // something else came before #handshake
 	CloseSlow             = 4100 // the client reads too slowly: Limits.Outbox or Limits.Stall
-	CloseRate             = 4101 // the client sends too fast: Limits.Rate
-	CloseConns            = 4102 // too many connections
+	CloseRate             = 4101 // too fast: Limits.Rates, Options.Rates
+	CloseConns            = 4102 // too many sessions of the user: ConnLimits.PerUser
 	CloseRevoked          = 4500 // access was withdrawn; the client stays away
 )
 
@@ -40,6 +41,8 @@ const (
 	NamePlugin          = "PluginError"
 	NameUnknownCall     = "UnknownProcedureError"
 	NameOrigin          = "OriginError"
+	NameRateLimit       = "RateLimitError"     // too often: Limits.Rates, Options.Rates
+	NameResourceLimit   = "ResourceLimitError" // too many at once
 )
 
 // Errors of the server's own life.

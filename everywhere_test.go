@@ -109,7 +109,7 @@ func TestSessionsAreActedOnWhereverTheyAre(t *testing.T) {
 func TestUserIsWhoTheClaimNames(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := start(t, skein.Options{Rates: skein.Rates{UserClaim: "sub"}}, noSetup)
+		srv := start(t, skein.Options{Rates: skein.SharedRates{UserClaim: "sub"}}, noSetup)
 		for _, claims := range []string{
 			`{"sub":"zoë \"z\""}`, `{"username":"zoë \"z\""}`, `{"sub":["zoë \"z\""]}`, `{"sub":"zoë","x":"zoë \"z\""}`, `{"sub":"\u007ao\u00eb \u0022z\u0022"}`,
 		} {

@@ -194,7 +194,8 @@ func (f *front) serve(v *visit, r *http.Request, early []byte) {
 			f.server.log.LogAttrs(r.Context(), slog.LevelError, "panic in an upgrade", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 		}
 	}()
-	ctx, cancel := context.WithCancel(context.WithValue(f.server.life.ctx, http.LocalAddrContextKey, v.LocalAddr()))
+	ctx := f.server.doorman.introduce(context.WithValue(f.server.life.ctx, http.LocalAddrContextKey, v.LocalAddr()), v)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.RemoteAddr = v.RemoteAddr().String()
 	f.server.ServeHTTP(w, r.WithContext(ctx))

@@ -59,11 +59,20 @@ func (s *Server) asksAt(points ...point) bool {
 
 // admit opens the session and answers its handshake.
 func (s *Session) admit(ctx context.Context, cid wire.Number, token *Token, soft error, again bool) {
-	before := s.replaceToken(token)
+	before, err := s.replaceToken(token)
+	if err != nil && !again {
+		s.refuse(cid, err)
+		return
+	}
+	if err != nil {
+		token, soft = nil, err
+		before, _ = s.replaceToken(nil) // which is always allowed
+	}
 	s.sendNow(s.codec.wire.AppendResult(nil, cid, s.status(soft))) // before anybody else can find the session
 	if !again {
 		s.request = nil
 		s.open.Store(true)
+		s.server.doorman.shaken(s.addr())
 		s.endpoint.count(false, -1)
 		s.endpoint.count(true, 1)
 		s.server.counters.opened.Add(1)
@@ -186,7 +195,11 @@ func (s *Session) authenticate(p *wire.Packet) {
 	if err != nil {
 		token = nil
 	}
-	before := s.replaceToken(token)
+	before, full := s.replaceToken(token)
+	if full != nil {
+		token, err = nil, full
+		before, _ = s.replaceToken(nil) // which is always allowed
+	}
 	switch {
 	case err == nil:
 		s.reply(p.CID, json.RawMessage(`{"isAuthenticated":true,"authError":null}`))

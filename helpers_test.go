@@ -52,7 +52,16 @@ func startError(t *testing.T, o skein.Options, plugins ...skein.Plugin) string {
 // open opens a session with a handshake. The endpoint's protocol may be any.
 func open(t *testing.T, srv *skeintest.Server, path string) (*skeintest.Conn, *skein.Session) {
 	t.Helper()
-	c := srv.Conn(t, path, nil)
+	return openFrom(t, srv, "memory", path)
+}
+
+// openFrom opens a session as if from an address.
+func openFrom(t *testing.T, srv *skeintest.Server, from, path string) (*skeintest.Conn, *skein.Session) {
+	t.Helper()
+	c, err := upgradeFrom(t, srv, from, path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	hello := ask(t, c, `{"event":"#handshake","data":{},"cid":1}`)
 	var answer struct{ Data struct{ ID string } }
 	if err := json.Unmarshal([]byte(hello), &answer); err != nil {
@@ -63,6 +72,22 @@ func open(t *testing.T, srv *skeintest.Server, path string) (*skeintest.Conn, *s
 		t.Fatalf("got %s, want a session", hello)
 	}
 	return c, s
+}
+
+// upgradeFrom opens a connection as if from an address, or is refused.
+func upgradeFrom(t *testing.T, srv *skeintest.Server, from, path string) (*skeintest.Conn, error) {
+	t.Helper()
+	nc, err := srv.Listener.DialFrom(t.Context(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := skeintest.Upgrade(t.Context(), nc, path, nil)
+	if err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	t.Cleanup(c.Terminate)
+	return c, nil
 }
 
 // ask sends a packet and returns the next message that is not a ping; "" is none.

@@ -40,10 +40,18 @@ type Host struct {
 	wide       wide
 	listeners  []*listener
 	tasks      []*task
-	metrics    []func(yield func(Metric))
+	figures    figures
 	checks     []check
 	stages     stages
 	drivers    drivers
+}
+
+// figures are what the plugin adds to the metrics.
+type figures struct {
+	metrics []func(yield func(Metric))
+
+	mu      sync.Mutex
+	limited map[string]uint64 // by the name of a limit
 }
 
 // stages are what is called in the plugin's own life.
@@ -276,7 +284,19 @@ func (h *Host) AdminPage(title, path string, handler http.Handler) {
 
 // Metrics adds figures to Server.Metrics. fn is called at each reading, from any goroutine, and must be quick.
 func (h *Host) Metrics(fn func(yield func(Metric))) {
-	h.register("Metrics", func() error { h.metrics = append(h.metrics, fn); return nil })
+	h.register("Metrics", func() error { h.figures.metrics = append(h.figures.metrics, fn); return nil })
+}
+
+// Limited counts that a limit of the plugin's own was met: skein_limited_total, with the plugin's name and the limit's. The
+// names are to be few.
+func (h *Host) Limited(limit string) {
+	f := &h.figures
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.limited == nil {
+		f.limited = map[string]uint64{}
+	}
+	f.limited[limit]++
 }
 
 // Health adds a named check to Server.Ready.

@@ -48,6 +48,7 @@ func (s *Server) Serve(l net.Listener) error {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(complaints{s.log}, "", 0),
 		ConnState:         s.doorman.watch,
+		ConnContext:       s.doorman.introduce,
 	}
 	s.mu.Lock()
 	if s.phase != running {
@@ -108,7 +109,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		unavailable(w, notRunning)
 		return
 	}
+	s.doorman.heard(r)
 	if len(r.RequestURI) > maxURI {
+		s.counters.limited.add(limitURI)
 		plainError(w, http.StatusRequestURITooLong, "The URI is too long")
 		return
 	}
@@ -117,6 +120,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		n += len(values)
 	}
 	if n > maxFields {
+		s.counters.limited.add(limitHeaderFields)
 		plainError(w, http.StatusRequestHeaderFieldsTooLarge, "The request has too many headers")
 		return
 	}

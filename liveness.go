@@ -128,6 +128,7 @@ func (s *Session) tick() {
 	s.reschedule()
 	s.clock.mu.Unlock()
 	if late {
+		s.server.counters.limited.add(limitHandshakeTime)
 		s.shut(CloseHandshakeTimeout, "")
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -43,7 +44,7 @@ func operate[I, O any](h *Host, w http.ResponseWriter, r *http.Request, limit in
 	defer h.recovered(r.Context(), &err)
 	var in I
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodDelete {
-		if err := readBody(w, r, limit, &in); err != nil {
+		if err := h.server.readBody(w, r, limit, &in); err != nil {
 			return nil, err
 		}
 	}
@@ -61,13 +62,17 @@ func operate[I, O any](h *Host, w http.ResponseWriter, r *http.Request, limit in
 }
 
 // readBody decodes a JSON body of at most limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int, in any) error {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int, in any) error {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); !mayBeJSON(kind) {
 		return &Error{Name: NameInvalidArgument, Status: http.StatusUnsupportedMediaType, Message: fmt.Sprintf("the Content-Type is %s: send application/json", kind)}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		s.counters.limited.add(limitBody)
 		return &Error{Name: NameInvalidArgument, Status: http.StatusRequestEntityTooLarge, Message: fmt.Sprintf("the body is larger than %d bytes", limit)}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.counters.limited.add(limitBodyTime)
 	}
 	if err != nil {
 		return badRequest("the body broke off")

@@ -48,8 +48,8 @@ type Options struct {
 	Limits Limits
 	// Conns bounds connections before anything is allocated for them.
 	Conns ConnLimits
-	// Rates bound what the sessions of one user or address send together.
-	Rates Rates
+	// Rates bound what connections of one user or address do together.
+	Rates SharedRates
 	// Timeouts bound the phases of the server's life and the slow hooks.
 	Timeouts Timeouts
 	// Driver is how connections wait for input: "epoll", a few loops for all TCP connections without TLS, on Linux alone, or
@@ -133,11 +133,17 @@ type Batch struct {
 	Interval time.Duration
 }
 
-// Limits bound what one connection may cost.
+// Limits bound what one connection may cost. docs/limits.md lists all limits of a server.
 type Limits struct {
 	// MaxMessage is the largest message in bytes, after inflating; beyond it the connection is closed with 1009.
 	// 0 is 1 MiB.
 	MaxMessage int
+	// Depth is how many objects and arrays may stand within one another in a message; beyond it the connection is closed
+	// with CloseTooBig. 0 is 512.
+	Depth int
+	// Batch is how many packets one message may have; at one more the connection is closed with CloseTooBig. 0 is 20,000,
+	// more than a client can subscribe to in 1 MiB.
+	Batch int
 	// Inbox is how many received bytes wait to be handled before reading stops. 0 is 1 MiB.
 	Inbox int
 	// Outbox is how many bytes wait for a slow client before it is closed with CloseSlow: for one that does not take what
@@ -147,17 +153,17 @@ type Limits struct {
 	Channels int
 	// Calls is how many procedures a session may have running; further ones wait. 0 is 1,024.
 	Calls int
+	// OpenCalls is how many calls to the client may wait for its answer; further ones fail. 0 is 1,024.
+	OpenCalls int
 	// ChannelName is the longest channel name in bytes. 0 is 8 KiB.
 	ChannelName int
 	// Stall is how long a send may make no progress before the client is closed with CloseSlow. 0 is 10 s.
 	Stall time.Duration
-	// Rate is how many packets a second a session may send before it is closed with CloseRate. 0 is no limit.
-	Rate float64
-	// Burst is how many packets may come at once where there is a Rate. 0 is one second's worth.
-	Burst int
+	// Rates of one session, or raw connection. It has no Connects.
+	Rates Rates
 }
 
-// ConnLimits bound connections; beyond them an upgrade is answered with 503 and Retry-After.
+// ConnLimits bound connections; beyond them, PerUser apart, an upgrade is answered with 503 and Retry-After.
 type ConnLimits struct {
 	// Total open WebSocket connections. 0 is the limit of open files less 2,000, or half of one below 4,000. Up to 1,000
 	// more connections, and half of Total at most, may have plain requests or be about to upgrade.
@@ -166,19 +172,15 @@ type ConnLimits struct {
 	PerAddress int
 	// PerSecond is how many upgrades a second are accepted. 0 is no limit.
 	PerSecond float64
-}
-
-// Rates bound the packets a second that sessions send together on this node. Who sends one too many is closed with
-// CloseRate. See Limits.Rate for single sessions.
-type Rates struct {
-	// User is for all sessions with tokens of one user. 0 is no limit.
-	User float64
-	// Address is for all sessions from one address (IPv6: one /64), loopback too. 0 is no limit.
-	Address float64
-	// Burst is how many packets may come at once. 0 is one second's worth.
-	Burst int
-	// UserClaim is the claim that names the user. "" is username.
-	UserClaim string
+	// Pending is how many may have their handshake still to do. 0 is half of Total, and 1,000 at least; negative is no
+	// limit.
+	Pending int
+	// PendingPerAddress is the same for one address. 0 is PerAddress, negative is no limit.
+	PendingPerAddress int
+	// PerUser is how many connections may have tokens of one user on this node; SharedRates.UserClaim names the user. A
+	// handshake beyond it is refused with CloseConns, an upgrade of a raw endpoint with 429, and a later authentication
+	// fails. 0 is no limit.
+	PerUser int
 }
 
 // Timeouts bound the phases of the server's life and the hooks that may be slow.
@@ -211,8 +213,10 @@ func (o *Options) check() error {
 			"Start": t.Start.Seconds(), "Stop": t.Stop.Seconds(), "Hook": t.Hook.Seconds(), "Header": t.Header.Seconds(), "Body": t.Body.Seconds(),
 			"Answer": t.Answer.Seconds(),
 		}),
-		negative("Rates", map[string]float64{"User": o.Rates.User, "Address": o.Rates.Address, "Burst": float64(o.Rates.Burst)}),
-		negative("Conns", map[string]float64{"Total": float64(o.Conns.Total), "PerSecond": o.Conns.PerSecond}),
+		negative("Rates.User", o.Rates.User.numbers()), negative("Rates.Address", o.Rates.Address.numbers()),
+		negative("Conns", map[string]float64{
+			"Total": float64(o.Conns.Total), "PerSecond": o.Conns.PerSecond, "PerUser": float64(o.Conns.PerUser),
+		}),
 		negative("Options", map[string]float64{"MinNodes": float64(o.MinNodes)}),
 		o.Limits.check(), o.checkDriver(), o.checkCutOff(),
 	)
@@ -234,10 +238,15 @@ func (o *Options) checkDriver() error {
 
 // check reports negative limits: none of them means "no limit".
 func (l Limits) check() error {
-	return negative("Limits", map[string]float64{
-		"MaxMessage": float64(l.MaxMessage), "Inbox": float64(l.Inbox), "Outbox": float64(l.Outbox), "Channels": float64(l.Channels),
-		"Calls": float64(l.Calls), "ChannelName": float64(l.ChannelName), "Stall": l.Stall.Seconds(), "Rate": l.Rate, "Burst": float64(l.Burst),
-	})
+	err := errors.Join(negative("Limits", map[string]float64{
+		"MaxMessage": float64(l.MaxMessage), "Depth": float64(l.Depth), "Batch": float64(l.Batch), "Inbox": float64(l.Inbox),
+		"Outbox": float64(l.Outbox), "Channels": float64(l.Channels), "Calls": float64(l.Calls), "OpenCalls": float64(l.OpenCalls),
+		"ChannelName": float64(l.ChannelName), "Stall": l.Stall.Seconds(),
+	}), negative("Limits.Rates", l.Rates.numbers()))
+	if l.Rates.Connects != (Rate{}) {
+		err = errors.Join(err, errors.New("the option Limits.Rates.Connects is given: a session connects once; there are Rates.User and Rates.Address"))
+	}
+	return err
 }
 
 func negative(of string, options map[string]float64) error {
@@ -275,8 +284,10 @@ func (l Limits) over(base Limits) Limits {
 		Calls:       or(l.Calls, or(base.Calls, kib)),
 		ChannelName: or(l.ChannelName, or(base.ChannelName, 8*kib)),
 		Stall:       or(l.Stall, or(base.Stall, 10*time.Second)),
-		Rate:        or(l.Rate, base.Rate),
-		Burst:       or(l.Burst, base.Burst),
+		Depth:       or(l.Depth, or(base.Depth, 512)),
+		Batch:       or(l.Batch, or(base.Batch, 20_000)),
+		OpenCalls:   or(l.OpenCalls, or(base.OpenCalls, kib)),
+		Rates:       l.Rates.over(base.Rates),
 	}
 }
 

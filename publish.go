@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/skeinrt/skein/engine"
 	"github.com/skeinrt/skein/internal/wire"
@@ -22,6 +23,7 @@ func (s *Session) publish(p *wire.Packet) {
 		return
 	}
 	if n := s.endpoint.Limits.ChannelName; len(p.Channel) > n {
+		s.server.counters.limited.add(limitChannelName)
 		s.fail(p.CID, invalidAction(fmt.Sprintf("Publish channel name is longer than %d bytes", n)))
 		return
 	}
@@ -49,6 +51,9 @@ func (s *Server) publish(ctx context.Context, e *Event) error {
 		if e.Data != nil && !wire.Valid(e.Data) {
 			return &Error{Name: NameInvalidArgument, Message: "the data is not JSON text"}
 		}
+		if err := s.admitFrom(ctx, e); err != nil {
+			return err
+		}
 		e.Data = append(json.RawMessage(nil), e.Data...)
 	}
 	if h := s.hooks[onPublish]; len(h) > 0 {
@@ -70,6 +75,15 @@ func (s *Server) publish(ctx context.Context, e *Event) error {
 		return brokerError(fmt.Sprintf("the message to channel %q was not taken over: %v", e.Channel, err))
 	}
 	return nil
+}
+
+// admitFrom applies the limits to a publication that is not a session's own.
+func (s *Server) admitFrom(ctx context.Context, e *Event) error {
+	if n := s.options.Limits.over(Limits{}).ChannelName; len(e.Channel) > n {
+		s.counters.limited.add(limitChannelName)
+		return &Error{Name: NameInvalidArgument, Status: http.StatusBadRequest, Message: fmt.Sprintf("the channel name is longer than %d bytes", n)}
+	}
+	return payFor(ctx)
 }
 
 // askPublish asks the hooks; one that redirects makes those of the new channel be asked as well, from the start, once.

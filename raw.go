@@ -48,6 +48,7 @@ type rawEndpoint struct {
 	host    *Host
 	origins origins
 	spoken  subprotocols
+	rules   *rules // of a connection; nil: none
 	start   func(c *RawConn) ws.Handler
 	run     func(c *RawConn) // behind start, where it is not nil
 }
@@ -89,7 +90,7 @@ func HandleMessages[I, O any](h *Host, path string, fn func(ctx context.Context,
 			writeError(w, err)
 			return
 		}
-		r = r.WithContext(context.WithValue(r.Context(), tokenKey{}, token))
+		r = r.WithContext(context.WithValue(h.server.ClientContext(r.Context(), r, token), tokenKey{}, token))
 		serveOperation(h, w, r, e.Limits.MaxMessage, fn)
 	}))
 }
@@ -140,6 +141,7 @@ func (h *Host) addRaw(path string, o []RawOptions, start func(c *RawConn) ws.Han
 		}
 		limitsErr := e.Limits.check()
 		e.Limits = e.Limits.over(h.server.options.Limits)
+		e.rules = newRules(ofSession, e.Limits.Rates)
 		if e.Origins == nil {
 			e.Origins = h.server.options.Origins
 		}
@@ -160,22 +162,32 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	addr, ok := s.letIn(w, r, func(ctx context.Context) (err error) {
 		token, err = e.authorize(ctx, r)
 		return err
-	}, e.origins)
+	}, e.origins, false)
 	if !ok {
 		return
+	}
+	m := s.doorman.newMeter(e.rules, addr)
+	if m != nil {
+		if err := m.belong(s.userOf(token)); err != nil {
+			m.end()
+			s.doorman.leave(addr, false)
+			turnAway(w, err)
+			return
+		}
 	}
 	conn, err := s.runtime.Accept(w, r, ws.Options{
 		MaxMessage: e.Limits.MaxMessage, Inbox: e.Limits.Inbox, Outbox: e.Limits.Outbox, Stall: e.Limits.Stall,
 		SlowCode: CloseSlow, Compression: e.Compression, Protocols: e.spoken.offered(r),
 	})
 	if err != nil {
-		s.doorman.leave(addr)
+		m.end()
+		s.doorman.leave(addr, false)
 		s.brokeOff(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithCancelCause(context.WithValue(s.life.ctx, tokenKey{}, token))
+	ctx, cancel := context.WithCancelCause(context.WithValue(m.paying(s.life.ctx), tokenKey{}, token))
 	c := &RawConn{
-		server: s, host: e.host, conn: conn, ctx: ctx, cancel: cancel, token: token, from: addr,
+		server: s, host: e.host, conn: conn, ctx: ctx, cancel: cancel, token: token, from: addr, meter: m,
 		request: r.WithContext(ctx), //nolint:contextcheck // the request's own context ends with the upgrade
 	}
 	stays := s.keep(conn, c)
@@ -199,6 +211,7 @@ type RawConn struct {
 	cancel  context.CancelCauseFunc
 	token   *Token
 	from    netip.Addr
+	meter   *meter          // nil where nothing is counted
 	queue   chan RawMessage // of HandleWS: closed at the end
 	grace   atomic.Pointer[time.Timer]
 	end     atomic.Pointer[ws.CloseError] // set before the queue is closed
@@ -310,6 +323,15 @@ func (c *RawConn) expect(more uint64) {
 	}))
 }
 
+// affords reports whether the connection, its user and its address may send a message; one that may not is closed.
+func (c *RawConn) affords(m ws.Message) bool {
+	if c.meter == nil || c.meter.charge(rateBytes, len(m.Data)) == nil && c.meter.charge(ratePackets, 1) == nil {
+		return true
+	}
+	c.Close(CloseRate, "")
+	return false
+}
+
 // finish is the end of the connection. The context stays for a moment where serve is busy with the last message.
 func (c *RawConn) finish(e ws.CloseError) {
 	c.end.Store(&e)
@@ -323,7 +345,9 @@ func (c *RawConn) finish(e ws.CloseError) {
 		old.Stop()
 	}
 	c.server.drop(c.conn)
-	c.server.doorman.leave(c.from)
+	c.meter.end()
+	c.server.met(e)
+	c.server.doorman.leave(c.from, false)
 }
 
 // over ends the context with what has ended the connection.
@@ -334,6 +358,9 @@ type queued RawConn
 
 // Message waits until the message is taken: that is what stops the reading.
 func (q *queued) Message(_ *ws.Conn, m ws.Message) {
+	if !(*RawConn)(q).affords(m) {
+		return
+	}
 	select {
 	case q.queue <- rawMessage(m):
 	case <-q.ctx.Done(): // serve takes no messages, and its client has gone
@@ -360,6 +387,9 @@ type answering struct {
 
 // Message handles one message on the executor and replies.
 func (a *answering) Message(_ *ws.Conn, m ws.Message) {
+	if !a.conn.affords(m) {
+		return
+	}
 	out, err := a.answer(rawMessage(m))
 	if err != nil {
 		out = append(append([]byte(`{"error":`), errorJSON(err)...), '}')

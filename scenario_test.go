@@ -151,7 +151,8 @@ func (p *play) set(setting string) {
 	l := &o.Limits
 	numbers := map[string]*int{
 		"channels": &l.Channels, "calls": &l.Calls, "channelName": &l.ChannelName, "maxMessage": &l.MaxMessage,
-		"outbox": &l.Outbox, "inbox": &l.Inbox, "burst": &l.Burst, "total": &p.conns.Total,
+		"outbox": &l.Outbox, "inbox": &l.Inbox, "burst": &l.Rates.Packets.Burst, "depth": &l.Depth, "batch": &l.Batch,
+		"openCalls": &l.OpenCalls, "total": &p.conns.Total, "pending": &p.conns.Pending, "perUser": &p.conns.PerUser,
 	}
 	durations := map[string]*time.Duration{
 		"pingInterval": &o.Ping.Interval, "pingTimeout": &o.Ping.Timeout, "handshakeTimeout": &o.HandshakeTimeout,
@@ -172,7 +173,7 @@ func (p *play) set(setting string) {
 	case name == "codec":
 		o.Codec = value
 	case name == "rate":
-		l.Rate = float64(p.number(value))
+		l.Rates.Packets.PerSecond = float64(p.number(value))
 	case name == "origins":
 		o.Origins = append(o.Origins, value)
 	case name == "inbound":
@@ -230,9 +231,10 @@ func (p *play) look(node *skeintest.Server, rest string) {
 		got = strconv.Itoa(node.Endpoints()[0].Pending)
 	case "metric":
 		name, n, _ := strings.Cut(want, " ")
+		name, limit, _ := strings.Cut(name, "/")
 		want = n
 		for _, m := range node.Metrics() {
-			if m.Name == name {
+			if m.Name == name && m.Labels["limit"] == limit {
 				got = strconv.FormatFloat(m.Value, 'f', -1, 64)
 			}
 		}

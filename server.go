@@ -90,8 +90,9 @@ func New(o Options) *Server {
 		o.Tokens = randomTokens()
 	}
 	s.scheme = jsonWebTokens{o.Tokens}
-	s.doorman.rates.set(o.Rates)
-	s.doorman.turns = newTurnstile()
+	t := &s.counters.limited
+	s.doorman.tally, s.doorman.turns, s.doorman.slow = t, newTurnstile(), o.Timeouts.Header
+	s.doorman.users, s.doorman.addresses = newParties(ofUser, o.Rates.User, o.Conns.PerUser, t), newParties(ofAddress, o.Rates.Address, 0, t)
 	s.doorman.limits, s.doorman.proxies = o.Conns.InForce(), o.Proxies
 	return s
 }

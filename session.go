@@ -20,16 +20,16 @@ import (
 // Session is one connected client on this node. Its methods may be called from any goroutine; none waits for the
 // client, except Call, and SetToken and RemoveToken where they confirm.
 type Session struct {
-	server   *Server // never changes, as the next four
+	server   *Server // never changes, as the next five
 	endpoint *endpoint
 	conn     *ws.Conn
 	id       string
 	visitor  *visitor // nil as a rule
+	meter    *meter   // nil where nothing is counted; own lock
 
 	// Of the executor.
 	codec    *codec        // set before the session opens, then only read
 	request  *http.Request // until the handshake is over
-	rate     *bucket       // nil until something is taken from it
 	farewell *closing      // what a legacy client said in #disconnect
 	finished bool
 
@@ -64,7 +64,6 @@ type scope struct {
 type visitor struct {
 	address string // that a trusted proxy has forwarded for, or empty
 	query   string
-	place   string // what counts as its address, where there are rates for addresses
 }
 
 type closing struct {
@@ -254,9 +253,8 @@ func (s *Session) finish(e ws.CloseError) {
 	if grace := s.grace.Load(); grace != nil {
 		grace.Stop()
 	}
-	if e.Local && e.Code == CloseSlow {
-		s.server.counters.slow.Add(1)
-	}
+	s.server.met(e)
+	s.meter.end()
 	end := closing{e.Code, e.Reason}
 	if s.farewell != nil && e.Reason == "" && e.Code == s.farewell.code {
 		end = *s.farewell
@@ -271,7 +269,7 @@ func (s *Session) finish(e ws.CloseError) {
 		h.tell(s.background(), "", &Event{Session: s, Code: end.code, Reason: end.reason, Opened: opened})
 	}
 	s.leaveAll()
-	s.server.doorman.leave(s.addr())
+	s.server.doorman.leave(s.addr(), !opened)
 }
 
 // addr is RemoteAddr without the port.

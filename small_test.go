@@ -131,8 +131,11 @@ func TestSourcesAndPointsHaveNames(t *testing.T) {
 
 func TestLimitsTakeWhatTheyDoNotSayFromTheServer(t *testing.T) {
 	t.Parallel()
-	got := Limits{Channels: 3}.over(Limits{MaxMessage: 10, Channels: 9, Rate: 2})
-	want := Limits{MaxMessage: 10, Inbox: 1 << 20, Outbox: 1 << 20, Channels: 3, Calls: 1024, ChannelName: 8192, Stall: 10 * time.Second, Rate: 2}
+	got := Limits{Channels: 3}.over(Limits{MaxMessage: 10, Channels: 9, Rates: Rates{Packets: Rate{PerSecond: 2}}})
+	want := Limits{
+		MaxMessage: 10, Depth: 512, Batch: 20_000, Inbox: 1 << 20, Outbox: 1 << 20, Channels: 3, Calls: 1024, OpenCalls: 1024,
+		ChannelName: 8192, Stall: 10 * time.Second, Rates: Rates{Packets: Rate{PerSecond: 2}},
+	}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -150,7 +153,7 @@ func TestBucketsFillWithTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bucket
 		took := func() (n int) {
-			for b.take(10, 3) {
+			for b.take(&rule{perSecond: 10, burst: 3}, 1) {
 				n++
 			}
 			return n
@@ -342,7 +345,7 @@ func TestOriginsHaveAHostAndAPort(t *testing.T) {
 
 func TestDoormanCountsNeighbours(t *testing.T) {
 	t.Parallel()
-	d := doorman{limits: ConnLimits{Total: 6, PerAddress: 2}}
+	d := doorman{limits: ConnLimits{Total: 6, PerAddress: 2}, tally: new(tally)}
 	var entered []netip.Addr
 	for _, step := range []struct{ addr, want string }{
 		{"203.0.113.7", ""},
@@ -356,40 +359,48 @@ func TestDoormanCountsNeighbours(t *testing.T) {
 		{"127.0.0.1", "too many connections"},
 	} {
 		addr := netip.MustParseAddr(step.addr)
-		err := d.enter(addr)
-		if got := fmt.Sprint(err); got != step.want && (err != nil || step.want != "") {
-			t.Errorf("%s: got %v, want %q", step.addr, err, step.want)
+		err := d.enter(addr, true)
+		if got := why(err); got != step.want {
+			t.Errorf("%s: got %q, want %q", step.addr, got, step.want)
 		}
 		if err == nil {
 			entered = append(entered, addr)
 		}
 	}
 	for _, addr := range entered {
-		d.leave(addr)
+		d.leave(addr, true)
 	}
-	if d.count() != 0 || len(d.by) != 0 {
-		t.Errorf("got %d connections of %d addresses, want none", d.count(), len(d.by))
+	if d.count() != 0 || len(d.near) != 0 || d.pending != 0 {
+		t.Errorf("got %d connections of %d addresses, %d pending, want none", d.count(), len(d.near), d.pending)
 	}
-	open := doorman{limits: ConnLimits{Total: 1000, PerAddress: -1}}
+	open := doorman{limits: ConnLimits{Total: 1000, PerAddress: -1}, tally: new(tally)}
 	for range 500 {
-		if err := open.enter(netip.MustParseAddr("203.0.113.7")); err != nil {
+		if err := open.enter(netip.MustParseAddr("203.0.113.7"), false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := open.enter(netip.Addr{}); err != nil {
+	if err := open.enter(netip.Addr{}, false); err != nil {
 		t.Errorf("a connection without an address: %v", err)
 	}
+}
+
+// why is the message of a refusal, or "".
+func why(err *Error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Message
 }
 
 func TestDoormanKnowsHowManyASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := doorman{limits: ConnLimits{Total: 1000, PerSecond: 2}}
+		d := doorman{limits: ConnLimits{Total: 1000, PerSecond: 2}, tally: new(tally)}
 		entered := func() (n int) {
 			for range 5 {
-				if err := d.enter(netip.Addr{}); err == nil {
+				if err := d.enter(netip.Addr{}, false); err == nil {
 					n++
-				} else if err.Error() != "too many connections a second" {
+				} else if err.Message != "too many connections a second" {
 					t.Errorf("got %v", err)
 				}
 			}

@@ -2,17 +2,19 @@ package skein
 
 import (
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 )
 
 // counters of what has happened since Start.
 type counters struct {
-	opened, closed                                atomic.Uint64
-	published, delivered, refused, unpublished    atomic.Uint64
-	panics, rateLimited, pongTimeouts             atomic.Uint64
-	refusedOrigins, refusedUpgrades, refusedConns atomic.Uint64
-	slow, gaps, cuts                              atomic.Uint64
+	opened, closed                             atomic.Uint64
+	published, delivered, refused, unpublished atomic.Uint64
+	panics, pongTimeouts                       atomic.Uint64
+	refusedOrigins, refusedUpgrades            atomic.Uint64
+	slow, gaps, cuts                           atomic.Uint64
+	limited                                    tally
 }
 
 // Stats is a snapshot of a server's figures.
@@ -106,12 +108,10 @@ func (s *Server) Metrics() []Metric {
 		counted("delivered_total", "Messages put into the queues of clients.", &c.delivered),
 		counted("slow_closed_total", "Clients closed because they read too slowly.", &c.slow),
 		counted("pong_timeouts_total", "Clients closed because they were silent.", &c.pongTimeouts),
-		counted("rate_limited_total", "Clients closed because they sent too fast.", &c.rateLimited),
 		counted("origins_refused_total", "Upgrades refused for their origin.", &c.refusedOrigins),
 		counted("upgrades_refused_total", "Upgrades refused by a hook.", &c.refusedUpgrades),
-		counted("connections_refused_total", "Upgrades refused by the connection limits.", &c.refusedConns),
 	}
-	return append(append(list, s.clusterMetrics()...), s.pluginMetrics()...)
+	return slices.Concat(list, c.limited.metrics(), s.clusterMetrics(), s.pluginMetrics())
 }
 
 // clusterMetrics are about the other nodes.
@@ -162,8 +162,19 @@ func (s *Server) pluginMetrics() []Metric {
 // ownMetrics are what a plugin adds; one that panics adds what it had until then.
 func (h *Host) ownMetrics() (list []Metric) {
 	defer h.recovered(h.server.life.ctx, new(error)) // which logs and counts
-	for _, fn := range h.metrics {
+	list = h.figures.limits(h.name)
+	for _, fn := range h.figures.metrics {
 		fn(func(m Metric) { list = append(list, m.of(h.name)) })
+	}
+	return list
+}
+
+// limits are what Host.Limited has counted.
+func (f *figures) limits(plugin string) (list []Metric) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, name := range sortedKeys(f.limited) {
+		list = append(list, limitMetric(name, f.limited[name]).of(plugin))
 	}
 	return list
 }

@@ -37,6 +37,7 @@ func (s *Session) join(p *wire.Packet) error {
 		return invalidAction("Subscribe channel name was malformatted")
 	}
 	if n := s.endpoint.Limits.ChannelName; len(p.Channel) > n {
+		s.server.counters.limited.add(limitChannelName)
 		return invalidAction(fmt.Sprintf("Subscribe channel name is longer than %d bytes", n))
 	}
 	ctx := s.contextFor(s.server.asksAt(onSubscribe, onSubscribed))
@@ -67,6 +68,7 @@ func (s *Session) checkChannelLimit(channel string) error {
 	if limit == 0 || len(s.state.channels.list) < limit {
 		return nil
 	}
+	s.server.counters.limited.add(limitChannels)
 	return brokerError(fmt.Sprintf("Failed to subscribe socket to the %s channel - InvalidActionError: "+
 		"Socket %s tried to exceed the channel subscription limit of %d", channel, s.id, limit))
 }

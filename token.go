@@ -108,7 +108,8 @@ type TokenOptions struct {
 
 // SetToken authenticates the session with claims, a JSON object or what encodes to one, and sends the signed token to
 // the client. A token that cannot be signed closes the session with CloseSignFailed. With Confirm, no answer or a
-// refusal is an *Error of name NameAuth; the session is authenticated all the same.
+// refusal is an *Error of name NameAuth; the session is authenticated all the same. It is not where the token's user has too
+// many sessions: that is one of name NameResourceLimit or NameRateLimit.
 func (s *Session) SetToken(ctx context.Context, claims any, o TokenOptions) error {
 	if !s.Open() {
 		return errClosed
@@ -122,7 +123,10 @@ func (s *Session) SetToken(ctx context.Context, claims any, o TokenOptions) erro
 		s.shut(CloseSignFailed, "")
 		return fmt.Errorf("set the token: %w", err)
 	}
-	err = s.handOver(ctx, token, o)
+	if err := s.adopt(ctx, token); err != nil {
+		return err
+	}
+	err = s.present(ctx, token, o)
 	if err != nil && o.Confirm {
 		return &Error{Name: NameAuth, Message: "Failed to deliver auth token to client - " + messageOf(err)}
 	}
@@ -135,19 +139,30 @@ func (s *Session) grant(ctx context.Context, claims json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	return s.handOver(ctx, token, TokenOptions{})
+	if err := s.adopt(ctx, token); err != nil {
+		return err
+	}
+	return s.present(ctx, token, TokenOptions{})
 }
 
-// handOver authenticates the session with a token and sends it to the client.
-func (s *Session) handOver(ctx context.Context, token *Token, o TokenOptions) error {
-	before := s.replaceToken(token)
+// adopt authenticates the session with a token.
+func (s *Session) adopt(ctx context.Context, token *Token) error {
+	before, err := s.replaceToken(token)
+	if err != nil {
+		return err
+	}
 	s.tellAuth(ctx, before, token)
+	return nil
+}
+
+// present sends the client its token.
+func (s *Session) present(ctx context.Context, token *Token, o TokenOptions) error {
 	return s.inform(ctx, "#setAuthToken", append(wire.AppendString([]byte(`{"token":`), token.Signed), '}'), o)
 }
 
 // RemoveToken ends the session's authentication and tells the client to forget the token. Subscriptions stay.
 func (s *Session) RemoveToken(ctx context.Context, o TokenOptions) error {
-	before := s.replaceToken(nil)
+	before, _ := s.replaceToken(nil) // which is always allowed
 	s.tellAuth(ctx, before, nil)
 	return s.inform(ctx, "#removeAuthToken", nil, o)
 }
@@ -161,17 +176,23 @@ func (s *Session) inform(ctx context.Context, event string, data json.RawMessage
 	return err
 }
 
-// replaceToken sets the session's token and returns the one before.
-func (s *Session) replaceToken(token *Token) (before *Token) {
+// replaceToken sets the session's token and returns the one before. It refuses where its user may have no more sessions.
+func (s *Session) replaceToken(token *Token) (before *Token, err error) {
+	user := s.server.userOf(token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.meter != nil {
+		if err := s.meter.belong(user); err != nil {
+			return nil, err
+		}
+	}
 	before, s.state.token = s.state.token, token
-	return before
+	return before, nil
 }
 
 // forgetToken serves #removeAuthToken, which is never answered.
 func (s *Session) forgetToken() {
-	before := s.replaceToken(nil)
+	before, _ := s.replaceToken(nil) // which is always allowed
 	s.tellAuth(s.Context(), before, nil)
 }
 
@@ -188,6 +209,9 @@ func (s *Session) expire() *Error {
 		return nil
 	}
 	s.state.token = nil
+	if s.meter != nil {
+		_ = s.meter.belong("") // which is always allowed
+	}
 	s.mu.Unlock()
 	s.sendRemoveToken(0)
 	s.tellAuth(s.Context(), token, nil)

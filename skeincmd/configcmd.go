@@ -9,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/skeinrt/skein"
 	"github.com/skeinrt/skein/skeincmd/internal/conf"
 )
 
@@ -104,6 +105,10 @@ func (c *config) means(path string) string {
 		return strconv.Itoa(c.connections()) + ", by the limit of open files"
 	case path == "maxConnectionsPerAddress" && c.Limits.MaxConnectionsPerAddress == 0:
 		return "100"
+	case path == "maxPending" && c.Limits.MaxPending == 0:
+		return strconv.Itoa(skein.ConnLimits{Total: c.connections()}.InForce().Pending) + ", by --max-connections"
+	case path == "maxPendingPerAddress" && c.Limits.MaxPendingPerAddress == 0:
+		return "--max-connections-per-address"
 	case path == "endpoints" && len(c.Lists.Endpoints) == 0:
 		return "one at /socketcluster/"
 	}

@@ -3,6 +3,7 @@ package skeincmd
 import (
 	"bytes"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -51,56 +52,68 @@ func samples() map[string][]string {
 		listening = "--cluster-listen=127.0.0.1:6201"
 		external  = "--nats=nats://127.0.0.1:4222"
 	)
+	all := map[string][]string{
+		"addr":             {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+		"node":             {"a", "b", "c"},
+		"origins":          {"[u]", "[v]", "[w]"},
+		"proxies":          {`["10.0.0.1"]`, `["10.0.0.2"]`, `["10.0.0.3"]`},
+		"drain":            {"1s", "2s", "3s"},
+		"stopTimeout":      {"1s", "2s", "3s"},
+		"clusterListen":    {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+		"clusterAdvertise": {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", listening},
+		"clusterJoin":      {`["a:1", "b:2"]`, `["b:1"]`, `["c:1"]`, listening},
+		"clusterName":      {"a", "b", "c", listening},
+		"clusterSecret":    {secret + "1", secret + "2", secret + "3", listening},
+		"clusterInsecure":  {"true", "false", "true", listening},
+		"clusterMin":       {"2", "3", "4", listening},
+		"clusterAlone":     {"close", "serve", "close"},
+		"clusterPrefix":    {"a", "b", "c", listening},
+		"joinTimeout":      {"1s", "2s", "3s", listening},
+		"nats":             {`["nats://a:1"]`, `["nats://b:1"]`, `["tls://c:1"]`},
+		"natsUser":         {"a", "b", "c", external},
+		"natsPassword":     {"a", "b", "c", external + " --nats-user=u"},
+		"natsToken":        {"a", "b", "c", external},
+		"authKey":          {secret + "1", secret + "2", secret + "3"},
+		"authAlgorithm":    {"HS256", "HS384", "HS512"},
+		"authAllowWeak":    {"true", "false", "true"},
+		"authExpiry":       {"1h", "2h", "3h"},
+		"compression":      {"true", "false", "true"},
+		"raw":              {"/a", "/b", "/c"},
+		"rawChannel":       {"a", "b", "c"},
+		"echo":             {"/ea", "/eb", "/ec"},
+		"startPage":        {"false", "true", "false"},
+		"api":              {"false", "true", "false"},
+		"apiKey":           {secret + "4", secret + "5", secret + "6"},
+		"metrics":          {"true", "false", "true"},
+		"admin":            {"true", "false", "true"},
+		"operatorKey":      {secret + "7", secret + "8", secret + "9"},
+		"pprof":            {"127.0.0.1:4", "127.0.0.1:5", "127.0.0.1:6"},
+		"logLevel":         {"debug", "warn", "error"},
+		"logFormat":        {"json", "text", "json"},
+		"engine":           {"a", "b", "c"},
+	}
+	maps.Copy(all, limitSamples())
+	return all
+}
+
+func limitSamples() map[string][]string {
 	return map[string][]string{
-		"addr":                     {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
-		"node":                     {"a", "b", "c"},
-		"origins":                  {"[u]", "[v]", "[w]"},
-		"proxies":                  {`["10.0.0.1"]`, `["10.0.0.2"]`, `["10.0.0.3"]`},
-		"drain":                    {"1s", "2s", "3s"},
-		"stopTimeout":              {"1s", "2s", "3s"},
-		"clusterListen":            {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
-		"clusterAdvertise":         {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", listening},
-		"clusterJoin":              {`["a:1", "b:2"]`, `["b:1"]`, `["c:1"]`, listening},
-		"clusterName":              {"a", "b", "c", listening},
-		"clusterSecret":            {secret + "1", secret + "2", secret + "3", listening},
-		"clusterInsecure":          {"true", "false", "true", listening},
-		"clusterMin":               {"2", "3", "4", listening},
-		"clusterAlone":             {"close", "serve", "close"},
-		"clusterPrefix":            {"a", "b", "c", listening},
-		"joinTimeout":              {"1s", "2s", "3s", listening},
-		"nats":                     {`["nats://a:1"]`, `["nats://b:1"]`, `["tls://c:1"]`},
-		"natsUser":                 {"a", "b", "c", external},
-		"natsPassword":             {"a", "b", "c", external + " --nats-user=u"},
-		"natsToken":                {"a", "b", "c", external},
-		"authKey":                  {secret + "1", secret + "2", secret + "3"},
-		"authAlgorithm":            {"HS256", "HS384", "HS512"},
-		"authAllowWeak":            {"true", "false", "true"},
-		"authExpiry":               {"1h", "2h", "3h"},
 		"maxMessage":               {"1KiB", "2KiB", "3KiB"},
 		"maxChannels":              {"1", "2", "3"},
 		"maxOutbox":                {"1KiB", "2KiB", "3KiB"},
 		"maxStall":                 {"1s", "2s", "3s"},
-		"maxRate":                  {"1.5", "2.5", "3.5"},
-		"maxUserRate":              {"1.5", "2.5", "3.5"},
-		"maxAddressRate":           {"1.5", "2.5", "3.5"},
+		"maxDepth":                 {"1", "2", "3"},
+		"maxBatch":                 {"1", "2", "3"},
+		"sessionRates":             {`"packets=1.5"`, `"bytes=2MiB"`, `"calls=3/4"`},
+		"userRates":                {`"packets=1,publishes=0.5/3"`, `"connects=1/2"`, `"calls=3"`},
+		"addressRates":             {`"connects=1"`, `"bytes=64KiB/1MiB,connects=2"`, `"packets=3"`},
+		"maxUserSessions":          {"1", "2", "3"},
+		"maxPending":               {"1", "2", "3"},
+		"maxPendingPerAddress":     {"1", "2", "3"},
 		"userClaim":                {"a", "b", "c"},
 		"maxConnections":           {"1", "2", "3"},
 		"maxConnectionsPerAddress": {"1", "2", "3"},
 		"maxAcceptRate":            {"1", "2", "3"},
-		"compression":              {"true", "false", "true"},
-		"raw":                      {"/a", "/b", "/c"},
-		"rawChannel":               {"a", "b", "c"},
-		"echo":                     {"/ea", "/eb", "/ec"},
-		"startPage":                {"false", "true", "false"},
-		"api":                      {"false", "true", "false"},
-		"apiKey":                   {secret + "4", secret + "5", secret + "6"},
-		"metrics":                  {"true", "false", "true"},
-		"admin":                    {"true", "false", "true"},
-		"operatorKey":              {secret + "7", secret + "8", secret + "9"},
-		"pprof":                    {"127.0.0.1:4", "127.0.0.1:5", "127.0.0.1:6"},
-		"logLevel":                 {"debug", "warn", "error"},
-		"logFormat":                {"json", "text", "json"},
-		"engine":                   {"a", "b", "c"},
 	}
 }
 
@@ -167,7 +180,7 @@ func checkLayers(t *testing.T, f conf.Field, values []string) {
 func TestABadValueIsToldWithItsLayer(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{
-		"drain", "stopTimeout", "clusterInsecure", "clusterMin", "clusterAlone", "joinTimeout", "authAlgorithm", "authAllowWeak", "authExpiry", "maxMessage", "maxChannels", "maxOutbox", "maxStall", "maxRate",
+		"drain", "stopTimeout", "clusterInsecure", "clusterMin", "clusterAlone", "joinTimeout", "authAlgorithm", "authAllowWeak", "authExpiry", "maxMessage", "maxChannels", "maxOutbox", "maxStall", "maxDepth", "maxBatch", "sessionRates", "userRates", "addressRates", "maxUserSessions", "maxPending", "maxPendingPerAddress",
 		"maxConnections", "maxConnectionsPerAddress", "maxAcceptRate", "compression", "startPage", "api", "metrics", "admin", "logLevel",
 		"logFormat", "driver",
 	} {
@@ -184,7 +197,7 @@ func TestABadValueIsToldWithItsLayer(t *testing.T) {
 				{nil, nil, []string{"--" + flagName(key) + "=nonsense"}, exitUsage, "--" + flagName(key)},
 			} {
 				_, errs, code := outcome(t, inDir(t, layer.env, layer.file), append([]string{"config", "check"}, layer.args...)...)
-				if code != layer.code || !strings.Contains(errs, layer.want) || !strings.Contains(errs, "nonsense") && key != "maxRate" && key != "maxAcceptRate" {
+				if code != layer.code || !strings.Contains(errs, layer.want) || !strings.Contains(errs, "nonsense") && key != "maxAcceptRate" {
 					t.Errorf("%v %v %v: got exit code %d and %q, want %d and %q", layer.env, layer.file, layer.args, code, errs, layer.code, layer.want)
 				}
 			}
@@ -194,7 +207,7 @@ func TestABadValueIsToldWithItsLayer(t *testing.T) {
 
 func TestRangesAreChecked(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"drain=-1s", "cluster-min=-1", "stop-timeout=-1s", "auth-expiry=-1s", "max-channels=-1", "max-stall=-1s", "max-rate=-1", "max-connections=-1", "max-accept-rate=-0.5"} {
+	for _, key := range []string{"drain=-1s", "cluster-min=-1", "stop-timeout=-1s", "auth-expiry=-1s", "max-channels=-1", "max-stall=-1s", "max-depth=-1", "max-batch=-1", "max-user-sessions=-1", "max-connections=-1", "max-accept-rate=-0.5"} {
 		flag := "--" + key
 		_, errs, code := outcome(t, inDir(t, nil, nil), "config", "check", flag)
 		name, _, _ := strings.Cut(flag, "=")

@@ -189,9 +189,9 @@ func (c *config) checkRanges() error {
 		{"maxChannels", c.Limits.MaxChannels < 0},
 		{"maxOutbox", c.Limits.MaxOutbox < 0},
 		{"maxStall", c.Limits.MaxStall < 0},
-		{"maxRate", c.Limits.MaxRate < 0},
-		{"maxUserRate", c.Limits.MaxUserRate < 0},
-		{"maxAddressRate", c.Limits.MaxAddressRate < 0},
+		{"maxDepth", c.Limits.MaxDepth < 0},
+		{"maxBatch", c.Limits.MaxBatch < 0},
+		{"maxUserSessions", c.Limits.MaxUserSessions < 0},
 		{"maxConnections", c.Limits.MaxConnections < 0},
 		{"maxAcceptRate", c.Limits.MaxAcceptRate < 0},
 	} {

@@ -78,14 +78,15 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 		Endpoints: endpoints, Tokens: tokens, Origins: c.Listen.Origins,
 		Limits: skein.Limits{
 			MaxMessage: int(c.Limits.MaxMessage), Outbox: int(c.Limits.MaxOutbox), Channels: c.Limits.MaxChannels,
-			Stall: c.Limits.MaxStall, Rate: c.Limits.MaxRate,
+			Stall: c.Limits.MaxStall, Depth: c.Limits.MaxDepth, Batch: c.Limits.MaxBatch, Rates: c.Limits.SessionRates.rates(),
 		},
 		Channels: c.channels(),
 		Conns: skein.ConnLimits{
 			Total: c.connections(), PerAddress: c.Limits.MaxConnectionsPerAddress, PerSecond: c.Limits.MaxAcceptRate,
+			PerUser: c.Limits.MaxUserSessions, Pending: c.Limits.MaxPending, PendingPerAddress: c.Limits.MaxPendingPerAddress,
 		},
-		Rates: skein.Rates{
-			User: c.Limits.MaxUserRate, Address: c.Limits.MaxAddressRate, UserClaim: c.Limits.UserClaim,
+		Rates: skein.SharedRates{
+			User: c.Limits.UserRates.rates(), Address: c.Limits.AddressRates.rates(), UserClaim: c.Limits.UserClaim,
 		},
 		Driver:   c.Parts.driver(),
 		Timeouts: skein.Timeouts{Drain: c.drain(), Stop: c.Listen.StopTimeout},
@@ -181,7 +182,7 @@ func protocolOf(name string) skein.Protocol {
 func (l endpointLimits) limits() skein.Limits {
 	return skein.Limits{
 		MaxMessage: int(l.MaxMessage), Inbox: int(l.Inbox), Outbox: int(l.Outbox), Channels: l.Channels, Calls: l.Calls,
-		ChannelName: int(l.ChannelName), Stall: l.Stall, Rate: l.Rate, Burst: l.Burst,
+		ChannelName: int(l.ChannelName), Stall: l.Stall, Depth: l.Depth, Batch: l.Batch, OpenCalls: l.OpenCalls, Rates: l.Rates.rates(),
 	}
 }
 

@@ -63,9 +63,23 @@ func TestSettingsBecomeOptionsOfTheServer(t *testing.T) {
 		{"--max-channels 0", func(o skein.Options) any { return o.Limits.Channels }, 0},
 		{"--max-outbox 5KiB", func(o skein.Options) any { return o.Limits.Outbox }, 5 << 10},
 		{"--max-stall 3s", func(o skein.Options) any { return o.Limits.Stall }, 3 * time.Second},
-		{"--max-rate 2.5", func(o skein.Options) any { return o.Limits.Rate }, 2.5},
-		{"--max-user-rate 2.5", func(o skein.Options) any { return o.Rates.User }, 2.5},
-		{"--max-address-rate 2.5", func(o skein.Options) any { return o.Rates.Address }, 2.5},
+		{"--max-depth 9", func(o skein.Options) any { return o.Limits.Depth }, 9},
+		{"--max-batch 9", func(o skein.Options) any { return o.Limits.Batch }, 9},
+		{
+			"--session-rates packets=1,bytes=1MiB/4MiB,subscribes=2.5/3,publishes=4,calls=5", func(o skein.Options) any { return o.Limits.Rates },
+			skein.Rates{
+				Packets: skein.Rate{PerSecond: 1}, Bytes: skein.Rate{PerSecond: 1 << 20, Burst: 4 << 20},
+				Subscribes: skein.Rate{PerSecond: 2.5, Burst: 3}, Publishes: skein.Rate{PerSecond: 4}, Calls: skein.Rate{PerSecond: 5},
+			},
+		},
+		{
+			"--user-rates publishes=100/200 --user-rates connects=0.2/5", func(o skein.Options) any { return o.Rates.User },
+			skein.Rates{Publishes: skein.Rate{PerSecond: 100, Burst: 200}, Connects: skein.Rate{PerSecond: 0.2, Burst: 5}},
+		},
+		{"--address-rates connects=2", func(o skein.Options) any { return o.Rates.Address }, skein.Rates{Connects: skein.Rate{PerSecond: 2}}},
+		{"--max-user-sessions 9", func(o skein.Options) any { return o.Conns.PerUser }, 9},
+		{"--max-pending 9", func(o skein.Options) any { return o.Conns.Pending }, 9},
+		{"--max-pending-per-address=-1", func(o skein.Options) any { return o.Conns.PendingPerAddress }, -1},
 		{"--user-claim sub", func(o skein.Options) any { return o.Rates.UserClaim }, "sub"},
 		{"--max-connections 7", func(o skein.Options) any { return o.Conns.Total }, 7},
 		{"--max-connections-per-address=-1", func(o skein.Options) any { return o.Conns.PerAddress }, -1},
@@ -112,7 +126,7 @@ endpoints:
     ping: {interval: 1s, timeout: 3s, off: true}
     handshakeTimeout: 4s
     callTimeout: 5s
-    limits: {maxMessage: 1KiB, inbox: 2KiB, outbox: 3KiB, channels: 4, calls: 5, channelName: 6, stall: 7s, rate: 8, burst: 9}
+    limits: {maxMessage: 1KiB, inbox: 2KiB, outbox: 3KiB, channels: 4, calls: 5, channelName: 6, stall: 7s, depth: 8, batch: 9, openCalls: 10, rates: {calls: 11, bytes: 1KiB/2KiB}}
     authScheme: x
     origins: ["a:*"]
     subprotocols: [chat]
@@ -133,7 +147,8 @@ endpoints:
 			HandshakeTimeout: 4 * time.Second, CallTimeout: 5 * time.Second,
 			Limits: skein.Limits{
 				MaxMessage: 1 << 10, Inbox: 2 << 10, Outbox: 3 << 10, Channels: 4, Calls: 5, ChannelName: 6,
-				Stall: 7 * time.Second, Rate: 8, Burst: 9,
+				Stall: 7 * time.Second, Depth: 8, Batch: 9, OpenCalls: 10,
+				Rates: skein.Rates{Calls: skein.Rate{PerSecond: 11}, Bytes: skein.Rate{PerSecond: 1 << 10, Burst: 2 << 10}},
 			},
 			AuthScheme: "x", Origins: []string{"a:*"}, Subprotocols: []string{"chat"}, Lax: true,
 			Batch:     skein.Batch{Duration: time.Second, Interval: 2 * time.Millisecond},

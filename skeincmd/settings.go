@@ -88,15 +88,20 @@ type authKey struct {
 // limitSettings bound what clients may cost.
 type limitSettings struct {
 	MaxMessage               conf.Size     `default:"1MiB" placeholder:"SIZE" help:"Largest message of a client, after inflating. Beyond it the connection is closed with 1009."`
+	MaxDepth                 int           `default:"512" placeholder:"N" help:"Most objects and arrays that may stand within one another in a message. Beyond it the connection is closed with 1009."`
+	MaxBatch                 int           `default:"20000" placeholder:"N" help:"Most packets in one message. Beyond it the connection is closed with 1009."`
 	MaxChannels              int           `default:"1000" placeholder:"N" help:"Most channels that one connection may subscribe to. 0: no limit."`
 	MaxOutbox                conf.Size     `default:"1MiB" placeholder:"SIZE" help:"Most bytes that wait for a slow client before it is closed with 4100."`
 	MaxStall                 time.Duration `default:"10s" placeholder:"TIME" help:"How long sending may make no progress before a client is closed with 4100."`
-	MaxRate                  float64       `placeholder:"N" help:"Most packets a second that one session may send before it is closed with 4101. 0: no limit."`
-	MaxUserRate              float64       `placeholder:"N" help:"Most packets a second of all sessions of one user on this node. 0: no limit."`
-	MaxAddressRate           float64       `placeholder:"N" help:"Most packets a second of all sessions from one address (IPv6: one /64). 0: no limit."`
+	SessionRates             sessionRates  `placeholder:"KIND=N[/BURST],…" help:"How often one connection may do what: packets, bytes, subscribes, publishes or calls a second, and how many at once, as in publishes=100/200,bytes=1MiB/4MiB. Of packets and bytes one too many closes with 4101, of others it is refused. A mapping in the file. Empty: no limit."`
+	UserRates                sharedRates   `placeholder:"KIND=N[/BURST],…" help:"The same for all connections of one user on this node together, and connects."`
+	AddressRates             sharedRates   `placeholder:"KIND=N[/BURST],…" help:"The same for all connections from one address (IPv6: one /64) together, and connects."`
 	UserClaim                string        `default:"username" placeholder:"CLAIM" help:"Claim of a token that names the user."`
 	MaxConnections           int           `placeholder:"N" help:"Most open WebSocket connections. 0: the limit of open files less 2,000."`
 	MaxConnectionsPerAddress int           `placeholder:"N" help:"Most WebSocket connections of one address (IPv6: one /64) that is not loopback. 0: 100; negative: no limit."`
+	MaxUserSessions          int           `placeholder:"N" help:"Most connections with tokens of one user on this node; --user-claim names the user. 0: no limit."`
+	MaxPending               int           `placeholder:"N" help:"Most connections that have their handshake still to do. 0: half of --max-connections, 1,000 at least; negative: no limit."`
+	MaxPendingPerAddress     int           `placeholder:"N" help:"The same for one address that is not loopback. 0: --max-connections-per-address; negative: no limit."`
 	MaxAcceptRate            float64       `placeholder:"N" help:"Most upgrades a second. 0: no limit."`
 }
 
@@ -184,14 +189,16 @@ type batchSettings struct {
 // endpointLimits are those of one endpoint.
 type endpointLimits struct {
 	MaxMessage  conf.Size     `doc:"Largest message, after inflating."`
+	Depth       int           `doc:"Objects and arrays within one another in a message."`
+	Batch       int           `doc:"Packets in one message."`
 	Inbox       conf.Size     `doc:"Received bytes that wait to be handled before reading stops."`
 	Outbox      conf.Size     `doc:"Bytes that wait for a slow client before it is closed."`
 	Channels    int           `doc:"Channels that a session may subscribe to."`
 	Calls       int           `doc:"Procedures that a session may have running; further ones wait."`
+	OpenCalls   int           `doc:"Calls to the client that may wait for its answer; further ones fail."`
 	ChannelName conf.Size     `doc:"Longest channel name."`
 	Stall       time.Duration `doc:"How long a send may make no progress."`
-	Rate        float64       `doc:"Packets a second that a session may send."`
-	Burst       int           `doc:"Packets that may come at once where there is a rate."`
+	Rates       sessionRates  `doc:"How often a session may do what, as in publishes=100/200,bytes=1MiB/4MiB or as a mapping."`
 }
 
 // use is one entry of plugins.

@@ -48,10 +48,9 @@ func main() {
 // newServer bounds what one visitor may cost. Everything here is kept in memory, so nothing may grow without end.
 func newServer(o skein.Options) *skein.Server {
 	o.Limits = skein.Limits{
-		MaxMessage: 16 << 10, // bytes
-		Channels:   10,       // of one connection
-		Rate:       20,       // packets a second, for typing and talking
-		Burst:      100,
+		MaxMessage: 16 << 10,                                                    // bytes
+		Channels:   10,                                                          // of one connection
+		Rates:      skein.Rates{Packets: skein.Rate{PerSecond: 20, Burst: 100}}, // for typing and talking
 	}
 	srv := skein.New(o)
 	srv.MustRegister(newChat("lobby", "coffee", "workshop"))

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"iter"
 	"unicode/utf8"
 )
@@ -60,13 +61,17 @@ func (c Codec) encodedText(s string) []byte {
 // Packets yields the packets of one message, in order, without copying payloads out of a JSON message. The whole
 // message is validated first: malformed input yields exactly one Raw packet. So does each element of a batch that
 // is no packet. An empty batch yields one packet of kind Empty.
-func (c Codec) Packets(data []byte) iter.Seq[Packet] {
-	return func(yield func(Packet) bool) { c.each(data, yield) }
+func (c Codec) Packets(data []byte) iter.Seq[Packet] { return c.PacketsWithin(data, anyDepth) }
+
+// PacketsWithin is Packets for a message of at most depth levels of objects and arrays, its own and those of a batch
+// included. A deeper one yields exactly one packet, of kind TooDeep.
+func (c Codec) PacketsWithin(data []byte, depth int) iter.Seq[Packet] {
+	return func(yield func(Packet) bool) { c.each(data, depth, yield) }
 }
 
-func (c Codec) each(data []byte, yield func(Packet) bool) {
+func (c Codec) each(data []byte, depth int, yield func(Packet) bool) {
 	if c == JSON {
-		eachText(data, yield)
+		eachText(data, depth, yield)
 		return
 	}
 	switch string(data) {
@@ -77,32 +82,41 @@ func (c Codec) each(data []byte, yield func(Packet) bool) {
 		yield(Packet{Kind: Pong})
 		return
 	}
-	text, ok := unpackMessage(data)
-	if !ok {
+	text, err := unpackMessage(data)
+	switch {
+	case err == nil:
+		eachText(text, depth, yield)
+	case errors.Is(err, errDeep) && depth < anyDepth:
+		yield(Packet{Kind: TooDeep})
+	default:
 		yield(Packet{})
-		return
 	}
-	eachText(text, yield)
 }
 
 // eachText yields the packets of a JSON message.
-func eachText(data []byte, yield func(Packet) bool) {
-	var f fields
-	switch i := space(data, 0); peek(data, i) {
+func eachText(data []byte, depth int, yield func(Packet) bool) {
+	f := fields{depth: depth}
+	i := space(data, 0)
+	first := peek(data, i)
+	switch first {
 	case '{':
 		if end := f.object(data, i, inPacket); end >= 0 && space(data, end) == len(data) {
 			yield(f.packet())
 			return
 		}
 	case '[':
-		if Valid(data) {
+		if validWithin(data, depth) {
 			eachElement(data, space(data, i+1), yield)
 			return
 		}
 	}
+	if depth < anyDepth && (first == '{' || first == '[') && Valid(data) {
+		yield(Packet{Kind: TooDeep})
+		return
+	}
 	// A binary frame's text may be bad UTF-8. JavaScript replaces what it cannot read, and then parses.
 	if !utf8.Valid(data) {
-		eachText(bytes.ToValidUTF8(data, []byte("\uFFFD")), yield)
+		eachText(bytes.ToValidUTF8(data, []byte("\uFFFD")), depth, yield)
 		return
 	}
 	yield(Packet{})
@@ -115,13 +129,13 @@ func eachElement(data []byte, i int, yield func(Packet) bool) {
 		return
 	}
 	for more := true; more; i = space(data, i+1) {
-		var f fields
+		f := fields{depth: anyDepth}
 		var p Packet
 		if data[i] == '{' {
 			i = f.object(data, i, inPacket)
 			p = f.packet()
 		} else {
-			i = value(data, i)
+			i = value(data, i, anyDepth)
 		}
 		i = space(data, i)
 		more = yield(p) && data[i] == ','

@@ -12,7 +12,7 @@ import (
 
 func packEvent(dst []byte, event string, data []byte, cid uint64) []byte {
 	if event == publishName {
-		var f fields
+		f := fields{depth: anyDepth}
 		if start := space(data, 0); peek(data, start) == '{' && f.object(data, start, inData) > 0 {
 			dst = append(dst, publishHead...)
 			dst = packTuple(dst, cid)
@@ -147,7 +147,7 @@ func (p *packer) value(dst []byte, depth int) []byte {
 
 func (p *packer) container(dst []byte, depth int) []byte {
 	if depth == 0 {
-		p.i = container(p.text, p.i)
+		p.i = container(p.text, p.i, anyDepth)
 		return append(dst, packNil)
 	}
 	n := int(p.counts[p.next])

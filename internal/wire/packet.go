@@ -41,6 +41,8 @@ const (
 	Event
 	// Response answers the call whose CID is RID.
 	Response
+	// TooDeep is a message that is nested deeper than PacketsWithin allows.
+	TooDeep
 )
 
 // Names of the reserved events.
@@ -95,6 +97,7 @@ type Packet struct {
 type fields struct {
 	event, cid, rid, data, err []byte
 	inner                      dataFields
+	depth                      int // most levels of the packet
 }
 
 // dataFields are the members of a packet's data that reserved events know.
@@ -124,7 +127,7 @@ func (f *fields) object(b []byte, i int, in scope) int {
 			return -1
 		}
 		slot := f.slot(content(b[i:end], plain), in)
-		if i = f.member(b, start, slot); i < 0 {
+		if i = f.member(b, start, slot, in); i < 0 {
 			return -1
 		}
 		if slot != nil {
@@ -143,14 +146,14 @@ func (f *fields) object(b []byte, i int, in scope) int {
 }
 
 // member reads the value at b[i] and, when it is the packet's data, what is of interest in it.
-func (f *fields) member(b []byte, i int, slot *[]byte) int {
+func (f *fields) member(b []byte, i int, slot *[]byte, in scope) int {
 	if slot == &f.data {
 		f.inner = dataFields{}
-		if peek(b, i) == '{' {
+		if f.depth > 1 && peek(b, i) == '{' {
 			return f.object(b, i, inData)
 		}
 	}
-	return value(b, i)
+	return value(b, i, f.depth-1-int(in))
 }
 
 // slot returns the place for the value of a key; nil: nobody asks for it.

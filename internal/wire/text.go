@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"unicode/utf8"
 )
@@ -11,24 +12,30 @@ import (
 
 // Valid reports whether data is one JSON value as JSON.parse takes it: any depth, and valid UTF-8 throughout. Space
 // around it is allowed, a byte order mark is not.
-func Valid(data []byte) bool {
-	end := value(data, space(data, 0))
+func Valid(data []byte) bool { return validWithin(data, anyDepth) }
+
+// validWithin is Valid with at most depth levels of objects and arrays.
+func validWithin(data []byte, depth int) bool {
+	end := value(data, space(data, 0), depth)
 	return end >= 0 && space(data, end) == len(data)
 }
 
-// value walks over one value, which must begin at b[i].
-func value(b []byte, i int) int {
+// anyDepth bounds nothing.
+const anyDepth = math.MaxInt
+
+// value walks over one value, which must begin at b[i] and have at most depth levels.
+func value(b []byte, i, depth int) int {
 	switch peek(b, i) {
 	case '{', '[':
-		return container(b, i)
+		return container(b, i, depth)
 	}
 	return scalar(b, i)
 }
 
 // container walks over an object or array without recursion, so that depth costs a bit a level and no stack.
-func container(b []byte, i int) int {
+func container(b []byte, i, depth int) int {
 	var open nesting
-	for i >= 0 {
+	for i >= 0 && open.depth <= depth {
 		// At the start of a value.
 		switch peek(b, i) {
 		case '{':
@@ -44,6 +51,9 @@ func container(b []byte, i int) int {
 			}
 		default:
 			i = scalar(b, i)
+		}
+		if open.depth > depth {
+			break
 		}
 		// Behind a value, or at the bracket of an empty container.
 		var more bool

@@ -220,3 +220,66 @@ func TestPrefixesOfAMessageAreMalformed(t *testing.T) {
 		}
 	}
 }
+
+func TestDepthIsBoundedWhereAsked(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		depth     int
+		text      string
+		within    Kind
+		unbounded bool // the kind without a bound is the same
+	}{
+		{1, `{"event":"e"}`, Event, true},
+		{1, `{"event":"e","data":{}}`, TooDeep, false},
+		{1, `{"event":"e","data":[]}`, TooDeep, false},
+		{2, `{"event":"e","data":{}}`, Event, true},
+		{2, `{"event":"e","data":[]}`, Event, true},
+		{2, `{"event":"e","data":[[]]}`, TooDeep, false},
+		{2, `{"event":"e","data":[1,{"a":1}]}`, TooDeep, false},
+		{2, `{"event":"#publish","data":{"channel":"c","data":1}}`, Publish, true},
+		{2, `{"event":"#publish","data":{"channel":"c","data":[1]}}`, TooDeep, false},
+		{3, `{"event":"#publish","data":{"channel":"c","data":[1]}}`, Publish, true},
+		{3, `{"event":"#publish","data":{"x":[[1]]}}`, TooDeep, false},
+		{3, `{"event":"#publish","data":{"x":[[]]}}`, TooDeep, false},
+		{2, ` [ {"event":"e"} ] `, Event, true},
+		{1, `[{"event":"e"}]`, TooDeep, false},
+		{2, `[[[]]]`, TooDeep, false},
+		{2, `[[[]`, Raw, true},
+		{2, `{"a":[[}`, Raw, true},
+		{2, `{"event":"e","data":[["\xff"]]}`, TooDeep, false},
+		{1, `[]`, Empty, true},
+		{1, `{}`, Raw, true},
+		{1, `5`, Raw, true},
+	} {
+		text := strings.ReplaceAll(tt.text, `\xff`, "\xff")
+		var got []Kind
+		for p := range JSON.PacketsWithin([]byte(text), tt.depth) {
+			got = append(got, p.Kind)
+		}
+		if len(got) != 1 || got[0] != tt.within {
+			t.Errorf("%s within %d: got %v, want %v", text, tt.depth, got, tt.within)
+		}
+		for p := range JSON.Packets([]byte(text)) {
+			if p.Kind == TooDeep || tt.unbounded && p.Kind != tt.within {
+				t.Errorf("%s without a bound: got %v", text, p.Kind)
+			}
+		}
+	}
+}
+
+func TestDepthOfMinBinIsBoundedWhereAsked(t *testing.T) {
+	t.Parallel()
+	for levels, want := range map[int]Kind{0: Event, 8: Event, 9: TooDeep, 1024: TooDeep, 1025: TooDeep, 100_000: TooDeep} {
+		text := []byte("\x81\xa1e\x92\xa1x" + strings.Repeat("\x91", levels) + "\xc0")
+		for p := range MinBin.PacketsWithin(text, 9) {
+			if p.Kind != want {
+				t.Errorf("%d levels: got %v, want %v", levels, p.Kind, want)
+			}
+		}
+	}
+	for p := range MinBin.PacketsWithin([]byte("\x81\xa1e\xdf\xff"), 9) {
+		if p.Kind != Raw {
+			t.Errorf("malformed: got %v, want Raw", p.Kind)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"math"
 	"strconv"
 )
@@ -49,14 +50,30 @@ const maxDepth = 1024
 type unpacker struct {
 	in  []byte // what is left
 	out []byte
+
+	deep bool // it has been given up for its depth
 }
 
 // unpackMessage translates a MinBin message into the JSON message that says the same.
-func unpackMessage(data []byte) (text []byte, ok bool) {
+func unpackMessage(data []byte) (text []byte, err error) {
 	u := unpacker{in: data, out: make([]byte, 0, len(data)+len(data)/2+overhead)}
+	if u.message() && len(u.in) == 0 {
+		return u.out, nil
+	}
+	if u.deep {
+		return nil, errDeep
+	}
+	return nil, errMalformed
+}
+
+var (
+	errDeep      = errors.New("deeper than it is followed")
+	errMalformed = errors.New("malformed")
+)
+
+func (u *unpacker) message() bool {
 	if kind := u.next(); kind != 'a' {
-		ok = kind == 'm' && u.packet()
-		return u.out, ok && len(u.in) == 0
+		return kind == 'm' && u.packet()
 	}
 	_, n, ok := u.head()
 	u.out = append(u.out, '[')
@@ -65,7 +82,7 @@ func unpackMessage(data []byte) (text []byte, ok bool) {
 		ok = u.element()
 	}
 	u.out = append(u.out, ']')
-	return u.out, ok && len(u.in) == 0
+	return ok
 }
 
 // element translates an element of a batch. What is no packet becomes null, which is none either.
@@ -175,12 +192,18 @@ func (u *unpacker) value(depth int) bool {
 		u.out = appendBinary(u.out, u.take(n))
 	case 'x':
 		u.out = appendBinary(u.out, u.take(n + 1)[1:]) // without its type
-	case 'a':
-		return depth > 0 && u.array(n, depth-1)
-	case 'm':
-		return depth > 0 && u.object(n, depth-1)
+	case 'a', 'm':
+		u.deep = depth == 0
+		return depth > 0 && u.nested(kind, n, depth-1)
 	}
 	return true
+}
+
+func (u *unpacker) nested(kind byte, n uint64, depth int) bool {
+	if kind == 'a' {
+		return u.array(n, depth)
+	}
+	return u.object(n, depth)
 }
 
 func (u *unpacker) array(n uint64, depth int) bool {

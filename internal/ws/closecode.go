@@ -19,6 +19,13 @@ const (
 	CodeInternal    = 1011
 )
 
+// The causes, as CloseError.Err, of an end with CodeTooBig.
+var (
+	ErrMessage   = errors.New("message too big")
+	ErrInflated  = errors.New("message too big once inflated")
+	ErrFragments = errors.New("too many fragments")
+)
+
 // ErrClosed is returned by Send once the connection is ending, and by Accept and Dial once the Runtime is closed.
 var ErrClosed = errors.New("ws: closed")
 
@@ -52,9 +59,9 @@ func (e CloseError) Unwrap() error { return e.Err }
 
 // violation is what the codec returns for a peer that breaks the protocol. The close frame has the code alone, as those of
 // SocketCluster's server.
-func violation(code int, why string) error {
-	return CloseError{Code: code, Local: true, Err: errors.New(why)}
-}
+func violation(code int, why string) error { return broken(code, errors.New(why)) }
+
+func broken(code int, why error) error { return CloseError{Code: code, Local: true, Err: why} }
 
 // validCode reports whether a code may stand in a close frame.
 func validCode(code int) bool {

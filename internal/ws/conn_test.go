@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,7 +75,10 @@ func TestFullInboxStopsReading(t *testing.T) {
 		h := newSpy()
 		gate := make(chan struct{})
 		h.on = func(*Conn, Message) { <-gate }
-		c, peer := connect(t, newRuntime(t), Options{Inbox: 1000}, h)
+		r := newRuntime(t)
+		var pauses atomic.Int32
+		r.config.Paused = func() { pauses.Add(1) }
+		c, peer := connect(t, r, Options{Inbox: 1000}, h)
 		var expect []string
 		go func() {
 			for i := range 100 {
@@ -91,6 +95,9 @@ func TestFullInboxStopsReading(t *testing.T) {
 		c.in.mu.Unlock()
 		if waiting < 900 || waiting > 1000 || !paused { // one more is being handled
 			t.Errorf("got %d octets waiting, paused %v, want 900 to 1000 and a pause", waiting, paused)
+		}
+		if got := pauses.Load(); got != 1 {
+			t.Errorf("got told of %d pauses, want 1", got)
 		}
 		if idle := c.Idle(); idle != 0 {
 			t.Errorf("while reading is stopped: got idle %v, want 0", idle)

@@ -204,10 +204,10 @@ func (d *decoder) startFragment(n uint64) error {
 		d.empty++
 	}
 	if d.fragments > maxFragments || d.empty > maxEmptyFragments {
-		return violation(CodeTooBig, "too many fragments")
+		return broken(CodeTooBig, ErrFragments)
 	}
 	if n > uint64(d.limit()-len(d.message)) { //nolint:gosec // a message is never longer than its limit
-		return violation(CodeTooBig, "message too big")
+		return broken(CodeTooBig, ErrMessage)
 	}
 	return nil
 }

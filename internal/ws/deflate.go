@@ -119,7 +119,7 @@ func nothingMore(r io.Reader) error {
 	n, err := io.ReadFull(r, probe[:])
 	switch {
 	case n > 0:
-		return violation(CodeTooBig, "message too big once inflated")
+		return broken(CodeTooBig, ErrInflated)
 	case errors.Is(err, io.EOF):
 		return nil
 	default:

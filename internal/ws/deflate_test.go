@@ -3,9 +3,11 @@ package ws
 import (
 	"bytes"
 	stdflate "compress/flate"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -141,6 +143,25 @@ func TestCompressedMessagesFollowTheirOwnRules(t *testing.T) {
 			if got, want := decodeIn(t, r, octets, piece), (said{tc.want, tc.code}); got != want {
 				t.Errorf("%s, in pieces of %d: got %.60q %d, want %.60q %d", tc.name, piece, got.events, got.code, want.events, want.code)
 			}
+		}
+	}
+}
+
+func TestTooBigHasItsCause(t *testing.T) {
+	t.Parallel()
+	for want, frames := range map[error][]raw{
+		ErrMessage:   {text(strings.Repeat("x", 101))},
+		ErrInflated:  {{first: bitFin | bitRsv1 | opText, payload: string(flatten(t, make([]byte, 1000)))}},
+		ErrFragments: append([]raw{frag(opText, "")}, slices.Repeat([]raw{frag(0, "")}, maxEmptyFragments)...),
+	} {
+		var d decoder
+		d.reset(rules{max: 100, deflate: true, pools: new(flatePools)})
+		var err error
+		for b := wire(frames...); len(b) > 0 && err == nil; {
+			_, b, err = d.next(b)
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
 		}
 	}
 }

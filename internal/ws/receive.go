@@ -132,6 +132,9 @@ func (c *Conn) pause(rest []byte) bool {
 		c.held = &held
 	}
 	c.in.paused = true
+	if told := c.rt.config.Paused; told != nil {
+		told()
+	}
 	return true
 }
 

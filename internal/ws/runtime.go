@@ -29,6 +29,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Panicked is called with each panic recovered from a Handler, on its goroutine. nil means that it is only logged.
 	Panicked func(v any, stack []byte)
+	// Paused is called each time that a full inbox stops the reading from a connection; it must not block. nil is nobody.
+	Paused func()
 }
 
 // Runtime owns what connections share: flush shards, the timer wheel, pools and the driver.

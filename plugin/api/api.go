@@ -76,7 +76,7 @@ func (p *Plugin) Validate() error {
 // Setup registers the routes.
 func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	s := &service{
-		server: h.Server(), maxBody: cmp.Or(p.MaxBody, defaultMaxBody),
+		host: h, server: h.Server(), maxBody: cmp.Or(p.MaxBody, defaultMaxBody),
 		door: newDoor(h.Server(), p.Keys, cmp.Or(p.Claim, "publish"), p.Open),
 	}
 	base := cmp.Or(p.Path, "/api")
@@ -97,9 +97,17 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 
 // service is the API of one server.
 type service struct {
+	host    *skein.Host
 	server  *skein.Server
 	door    *door
 	maxBody int64
+}
+
+// met counts a limit that an error tells of.
+func (s *service) met(err error) {
+	if e, ok := errors.AsType[*skein.Error](err); ok && e.Name == nameTooLarge {
+		s.host.Limited("body")
+	}
 }
 
 // operation answers a request that the door has let in: a value to encode, or an error.
@@ -115,6 +123,7 @@ func (s *service) route(h *skein.Host, method, path string, op operation) {
 		r.Body = http.MaxBytesReader(w, r.Body, s.maxBody)
 		out, err := op(r, g)
 		if err != nil {
+			s.met(err)
 			fail(w, err)
 			return
 		}

@@ -32,6 +32,8 @@ type grant struct {
 	all      bool
 	operator bool     // may act on sessions
 	channels []string // where to publish: names, and prefixes that end in "*"
+	token    *skein.Token
+	client   bool // the limits of clients hold; whoever has a key, or this machine, is none
 }
 
 func (g grant) covers(channel string) bool {
@@ -59,7 +61,7 @@ func (d *door) admit(r *http.Request) (grant, error) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		if len(d.keys) == 0 && (d.open || d.server.Local(r)) {
-			return grant{all: true, operator: true}, nil
+			return grant{all: true, operator: true, client: !d.server.Local(r)}, nil
 		}
 		return grant{}, problem(http.StatusUnauthorized, skein.NameAuth, "the API needs a key or a token: Authorization: Bearer …")
 	}
@@ -95,6 +97,7 @@ func (d *door) verify(r *http.Request, signed string) (grant, error) {
 	if !ok {
 		return grant{}, problem(http.StatusForbidden, skein.NameAuth, "the token's claim %q must be true, a channel or a list of channels", d.claim)
 	}
+	g.token, g.client = token, true
 	return g, nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/skeinrt/skein"
 )
 
+const nameTooLarge = "BodyTooLargeError"
+
 func problem(status int, name, format string, args ...any) *skein.Error {
 	return &skein.Error{Name: name, Message: fmt.Sprintf(format, args...), Status: status}
 }
@@ -75,6 +77,9 @@ func fail(w http.ResponseWriter, err error) {
 	body["error"] = e
 	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="skein api"`)
+	}
+	if e.Status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "5")
 	}
 	reply(w, e.Status, body)
 }

@@ -40,16 +40,23 @@ func (s *service) publish(r *http.Request, g grant) (any, error) {
 		return nil, err
 	}
 	channels, err := p.targets()
+	if len(p.Channels) > mostChannels {
+		s.host.Limited("channels")
+	}
 	if err != nil {
 		return nil, err
 	}
 	if p.Data == nil {
 		return nil, malformed(`"data" is missing: give a value, or null`)
 	}
+	ctx := r.Context()
+	if g.client {
+		ctx = s.server.ClientContext(ctx, r, g.token)
+	}
 	published := []string{}
 	outcome := partial{failed: map[string]*skein.Error{}}
 	for _, channel := range channels {
-		err := s.publishTo(r.Context(), g, channel, p.Data)
+		err := s.publishTo(ctx, g, channel, p.Data)
 		if err == nil {
 			published = append(published, channel)
 			continue
@@ -109,7 +116,7 @@ func undecodable(err error, send string) error {
 	text := strings.TrimPrefix(err.Error(), "json: ")
 	switch {
 	case errors.As(err, &large):
-		return problem(http.StatusRequestEntityTooLarge, "BodyTooLargeError", "the body is larger than %d bytes", large.Limit)
+		return problem(http.StatusRequestEntityTooLarge, nameTooLarge, "the body is larger than %d bytes", large.Limit)
 	case errors.As(err, &kind):
 		return malformed("%s is %s: send %s", cmp.Or(kind.Field, "the body"), withArticle(kind.Value), send)
 	case errors.Is(err, io.EOF):

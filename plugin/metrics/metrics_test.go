@@ -73,6 +73,7 @@ func meter(bad bool) skein.Plugin {
 				yield(skein.Metric{Name: "doors_total", Help: "Said again.", Kind: "counter", Value: 8})
 			}
 		})
+		h.Limited("windows")
 		return nil
 	})
 }
@@ -93,6 +94,9 @@ func TestScrapeHasTheFiguresOfAll(t *testing.T) {
 		"skein_sessions":                             "0",
 		`skein_rooms{plugin="meter",size="lar\"ge"}`: "3",
 		`skein_doors_total{plugin="meter"}`:          "7",
+		// Limits of the server and of plugins are one family.
+		`skein_limited_total{limit="message"}`:                "0",
+		`skein_limited_total{limit="windows",plugin="meter"}`: "1",
 	} {
 		if got[name] != want {
 			t.Errorf("%s: got %q, want %q", name, got[name], want)

@@ -91,7 +91,7 @@ func isContainer(k reflect.Kind) bool {
 func (d *decoder) container(n Node, v reflect.Value, path string) {
 	switch {
 	case n.kind == null && isContainer(v.Kind()):
-	case n.kind == mapping && v.Kind() == reflect.Struct && !isText(v.Type()):
+	case n.kind == mapping && v.Kind() == reflect.Struct && (!isText(v.Type()) || isBoth(v.Type())):
 		d.fields(n, v, path)
 	case n.kind == mapping && v.Kind() == reflect.Map:
 		d.mapping(n, v, path)

@@ -44,6 +44,40 @@ type everything struct {
 	TLSCert  string
 	embedded
 	Flattened flattened `embed:""`
+	Both      both
+}
+
+// both is written as A/B, or as a mapping.
+type both struct{ A, B string }
+
+func (b *both) UnmarshalText(text []byte) error {
+	var ok bool
+	if b.A, b.B, ok = strings.Cut(string(text), "/"); !ok {
+		return fmt.Errorf("no slash in %q", text)
+	}
+	return nil
+}
+
+func TestAStructMayBeOneTextOrAMapping(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]both{"both: x/y": {"x", "y"}, "both: {b: z}": {"", "z"}, "both: {}": {}} {
+		var got everything
+		if _, wrong := decode(t, src, &got); wrong != "" || got.Both != want {
+			t.Errorf("%s: got %+v and errors %q, want %+v", src, got.Both, wrong, want)
+		}
+	}
+	properties, ok := conf.Schema(&everything{})["properties"].(conf.Object)
+	if !ok {
+		t.Fatal("a schema without properties")
+	}
+	b, err := json.Marshal(properties["both"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"anyOf":[{"additionalProperties":false,"properties":{"a":{"type":"string"},"b":{"type":"string"}},"type":"object"},{"type":"string"}]}`
+	if string(b) != want {
+		t.Errorf("got the schema %s, want %s", b, want)
+	}
 }
 
 type inner struct{ A, B int }
@@ -192,6 +226,8 @@ func TestMistakesNameTheirPlaceAndWhatIsRight(t *testing.T) {
 		{"mapping for text", "text: {a: 1}", `f.yaml:1:7: text: want text, got a mapping`},
 		{"no value", "count:", `f.yaml:1:8: count: has no value; want a whole number`},
 		{"the type's own words", "net: x", `f.yaml:1:6: net: netip.ParsePrefix("x"): no '/'`},
+		{"no text of both", "both: x", `f.yaml:1:7: both: no slash in "x"`},
+		{"unknown key of both", "both: {c: x}", `f.yaml:1:8: both: unknown key "c"; did you mean "a"? allowed: a, b`},
 		{"infinite in JSON", "any: .nan", `f.yaml:1:6: any: .nan is not a number that JSON has`},
 		{"top is a list", "- a", `f.yaml:1:1: want a mapping, as in {key: value}, got a list`},
 		{"two documents", "text: a\n---\ntext: b", `a second document; a configuration is one`},

@@ -129,6 +129,11 @@ func isText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
+// isBoth reports whether a struct may be written as one text or as a mapping.
+func isBoth(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && isText(t) && len(Fields(t)) > 0
+}
+
 // isScalar reports whether a struct is written as one value.
 func isScalar(t reflect.Type) bool { return isNode(t) || isText(t) }
 

@@ -217,6 +217,8 @@ func wanted(t reflect.Type) string {
 		return "a size, as in 1048576 or 1MiB"
 	case isDuration(t):
 		return "a duration, as in 8s or 1m30s"
+	case isBoth(t):
+		return "text, or a mapping, as in {key: value}"
 	case isText(t):
 		return "text"
 	}

@@ -93,6 +93,8 @@ func typeSchema(t reflect.Type, v reflect.Value, depth int) Object {
 		return integerSchema()
 	case isText(t) && t.Kind() == reflect.Slice:
 		return Object{"anyOf": []Object{{"type": "array", "items": typeSchema(t.Elem(), reflect.Value{}, depth+1)}, {"type": "string"}}}
+	case isBoth(t):
+		return Object{"anyOf": []Object{structSchema(t, v, depth), {"type": "string"}}}
 	case isText(t):
 		return Object{"type": "string"}
 	}
