@@ -74,7 +74,10 @@ func (s *Server) Start(ctx context.Context) error {
 		return ErrStarted
 	}
 	s.life.begin(ctx)
-	s.runtime = ws.NewRuntime(ws.Config{Driver: ws.Driver(s.options.Driver), Logger: s.log, Panicked: func(any, []byte) { s.counters.panics.Add(1) }})
+	s.runtime = ws.NewRuntime(ws.Config{
+		Driver: ws.Driver(s.options.Driver), Logger: s.log, Panicked: func(any, []byte) { s.counters.panics.Add(1) },
+		Dropped: func(p ws.Policy, n int) { s.counters.dropped[p].Add(uint64(n)) }, //nolint:gosec // a count
+	})
 	if err := s.rise(ctx); err != nil {
 		return errors.Join(err, s.fall(ctx, err))
 	}
