@@ -88,13 +88,10 @@ func (l *loose) take() *Frame {
 	return p.frame
 }
 
-// remove takes out the piece at i.
+// remove takes out the piece at i, which may be dropped and so is none of those that are skipped.
 func (l *loose) remove(i int) {
 	l.forget(&l.queue.all()[i])
 	l.queue.remove(i)
-	if i < l.skip {
-		l.skip--
-	}
 }
 
 // forget strikes a piece off those that are known by their names.
