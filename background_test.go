@@ -246,7 +246,7 @@ func TestStatsAreASnapshot(t *testing.T) {
 		ask(t, c, `{"event":"#publish","data":{"channel":"a"}}`)
 		pass(time.Minute - 5*time.Second)
 		text, err := json.Marshal(srv.Stats())
-		want := `{"node":"n1","uptime":55000000000,"conns":1,"sessions":1,"channels":1,"published":1,"delivered":1,"refused":0,"unpublished":0,"panics":0,"slow":0,"pongTimeouts":1,"gaps":0}`
+		want := `{"node":"n1","uptime":55000000000,"conns":1,"sessions":1,"channels":1,"published":1,"delivered":1,"refused":0,"unpublished":0,"panics":0,"slow":0,"pongTimeouts":1,"gaps":0,"dropped":{"dropOldest":0,"dropNewest":0,"keepLatest":0}}`
 		want = strings.NewReplacer(`"conns":1`, `"conns":0`, `"sessions":1`, `"sessions":0`, `"channels":1`, `"channels":0`).Replace(want)
 		if err != nil || string(text) != want {
 			t.Errorf("got %s, %v, want %s", text, err, want)

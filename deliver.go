@@ -16,7 +16,11 @@ func (s *Server) deliver(m engine.Message) {
 	for _, l := range s.listeners[m.Channel] {
 		l.hear(m.Data)
 	}
-	d := delivery{channel: m.Channel, data: m.Data, wait: s.rules.delay(m.Channel)}
+	d := delivery{channel: m.Channel, data: m.Data}
+	if len(s.rules) > 0 {
+		rule := s.rules.of(m.Channel)
+		d.wait, d.slow = rule.delay, rule.slow
+	}
 	if h := s.hooks[onDeliver]; len(h) > 0 && h.applies(m.Channel) {
 		s.deliverAsked(h, &d)
 		return
@@ -37,7 +41,7 @@ func (s *Server) deliverAsked(h chain, d *delivery) {
 		}
 		mine := d
 		if !sameBytes(e.Data, d.data) {
-			mine = &delivery{channel: d.channel, data: e.Data, wait: d.wait}
+			mine = &delivery{channel: d.channel, data: e.Data, wait: d.wait, slow: d.slow}
 		}
 		if x.takeIfIn(mine) {
 			s.counters.delivered.Add(1)
@@ -55,11 +59,16 @@ func (s *Session) take(d *delivery) {
 	if s.closed.Load() {
 		return
 	}
-	if s.collecting() && s.batched(d.packet(s.codec)) {
+	if s.collecting() && s.batched(d.packet(s.codec), d.topic(s.codec)) {
 		return
 	}
-	if f := d.frame(s.codec); f != nil {
+	f := d.frame(s.codec)
+	switch {
+	case f == nil:
+	case d.slow == SlowClose:
 		s.sendWithin(f, d.wait)
+	default:
+		s.sendTopic(f, d.wait, d.topic(s.codec))
 	}
 }
 
@@ -79,9 +88,27 @@ type delivery struct {
 	channel string
 	data    json.RawMessage
 	wait    time.Duration // how long it may wait for others
+	slow    SlowPolicy
 	json    *ws.Frame
 	minbin  *ws.Frame
 	others  map[*codec]*ws.Frame // of plugins' codecs
+	topics  map[*codec]*ws.Topic // nil while nobody needs one
+}
+
+// topic is what the connections need to know to drop the message, or nil where they may not.
+func (d *delivery) topic(c *codec) *ws.Topic {
+	if d.slow == SlowClose {
+		return nil
+	}
+	t, ok := d.topics[c]
+	if !ok {
+		t = &ws.Topic{Name: d.channel, Policy: ws.Policy(d.slow), Gap: c.gap}
+		if d.topics == nil {
+			d.topics = map[*codec]*ws.Topic{}
+		}
+		d.topics[c] = t
+	}
+	return t
 }
 
 func (d *delivery) packet(c *codec) []byte {
@@ -128,6 +155,13 @@ func (s *Session) sendWithin(f *ws.Frame, wait time.Duration) {
 	}
 }
 
+// sendTopic queues a message that may be dropped.
+func (s *Session) sendTopic(f *ws.Frame, wait time.Duration, t *ws.Topic) {
+	if err := s.conn.SendTopic(f, wait, t); err != nil {
+		s.closed.Store(true)
+	}
+}
+
 // sendPacket queues the packet that encode appends, batched where the session batches. sizeHint is about its length.
 func (s *Session) sendPacket(sizeHint int, encode func(dst []byte) []byte) {
 	if s.codec.driver != nil || s.collecting() {
@@ -141,7 +175,7 @@ func (s *Session) sendPacket(sizeHint int, encode func(dst []byte) []byte) {
 
 // send queues an encoded packet, batched where the session batches.
 func (s *Session) send(packet []byte) {
-	if s.collecting() && s.batched(packet) {
+	if s.collecting() && s.batched(packet, nil) {
 		return
 	}
 	s.sendNow(packet)

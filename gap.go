@@ -84,6 +84,11 @@ func (s *Server) tellGap(ctx context.Context, channel string) {
 	if h := s.hooks[onGap]; len(h) > 0 {
 		h.tell(ctx, channel, &Event{Channel: channel})
 	}
-	data := json.RawMessage(append(wire.AppendString([]byte(`{"channel":`), channel), '}'))
+	data := gapData(channel)
 	s.hub.Each(channel, func(x *Session) { _ = x.Transmit("#gap", data) }) // a closed session needs to know nothing
+}
+
+// gapData is what the event #gap carries.
+func gapData(channel string) json.RawMessage {
+	return append(wire.AppendString([]byte(`{"channel":`), channel), '}')
 }

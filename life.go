@@ -76,7 +76,8 @@ func (s *Server) Start(ctx context.Context) error {
 	s.life.begin(ctx)
 	s.runtime = ws.NewRuntime(ws.Config{
 		Driver: ws.Driver(s.options.Driver), Logger: s.log, Panicked: func(any, []byte) { s.counters.panics.Add(1) },
-		Paused: func() { s.counters.limited.add(limitInbox) },
+		Paused:  func() { s.counters.limited.add(limitInbox) },
+		Dropped: func(p ws.Policy, n int) { s.counters.dropped[p].Add(uint64(n)) }, //nolint:gosec // a count
 	})
 	if err := s.rise(ctx); err != nil {
 		return errors.Join(err, s.fall(ctx, err))

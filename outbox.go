@@ -12,6 +12,7 @@ type outbox struct {
 	on      atomic.Bool
 	mu      sync.Mutex
 	packets [][]byte
+	topics  []*ws.Topic // of the packets, where one has any; else empty
 	size    int
 }
 
@@ -21,20 +22,31 @@ func (s *Session) collecting() bool {
 }
 
 // batched keeps a packet for the next array and reports whether it did; it does not when batching has just ended. An array
-// that would fill half of the connection's own queue leaves at once, so that what is collected is bounded with it.
-func (s *Session) batched(packet []byte) bool {
+// that would fill half of the connection's own queue leaves at once, so that what is collected is bounded with it; and so
+// does what is for a client that is behind, where the connection's queue decides what gives way.
+func (s *Session) batched(packet []byte, t *ws.Topic) bool {
 	o := s.out.Load()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.on.Load() {
 		return false
 	}
-	o.packets = append(o.packets, packet)
-	o.size += len(packet)
-	if o.size >= s.endpoint.Limits.Outbox/2 {
+	o.add(packet, t)
+	if o.size >= s.endpoint.Limits.Outbox/2 || t != nil && s.conn.Behind() {
 		o.release(s)
 	}
 	return true
+}
+
+func (o *outbox) add(packet []byte, t *ws.Topic) {
+	if t != nil || len(o.topics) > 0 {
+		for len(o.topics) < len(o.packets) {
+			o.topics = append(o.topics, nil)
+		}
+		o.topics = append(o.topics, t)
+	}
+	o.packets = append(o.packets, packet)
+	o.size += len(packet)
 }
 
 // batchHandshake starts batching after the handshake, where the endpoint says so.
@@ -56,19 +68,27 @@ func (o *outbox) flush(s *Session, stop bool) {
 	}
 }
 
-// release sends the array, under the lock.
+// release sends the array, under the lock. Messages that may be dropped go into one only if nothing is pending: it is then
+// the frame that leaves next, which is never dropped anyhow. Else each is a frame of its own.
 func (o *outbox) release(s *Session) {
-	if len(o.packets) > 0 {
-		size := o.size + len(o.packets) + 16
-		if s.codec.driver == nil {
-			s.sendFrame(ws.NewFrameFunc(s.codec.wire.Binary(), size, func(dst []byte) []byte {
-				return s.codec.wire.AppendBatch(dst, o.packets)
-			}))
-		} else if f, err := s.codec.frame(s.codec.wire.AppendBatch(nil, o.packets)); err == nil {
+	switch {
+	case len(o.packets) == 0:
+	case len(o.topics) > 0 && s.conn.Pending() > 0:
+		for i, packet := range o.packets {
+			if f, err := s.codec.frame(packet); err == nil {
+				s.sendTopic(f, 0, o.topics[i])
+			}
+		}
+	case s.codec.driver == nil:
+		s.sendFrame(ws.NewFrameFunc(s.codec.wire.Binary(), o.size+len(o.packets)+16, func(dst []byte) []byte {
+			return s.codec.wire.AppendBatch(dst, o.packets)
+		}))
+	default:
+		if f, err := s.codec.frame(s.codec.wire.AppendBatch(nil, o.packets)); err == nil {
 			s.sendFrame(f)
 		}
 	}
-	o.packets, o.size = nil, 0
+	o.packets, o.topics, o.size = nil, nil, 0
 }
 
 // StartBatching collects what is sent to the client and sends it as one array at each Batch.Interval, until

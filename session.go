@@ -318,6 +318,18 @@ func (c *codec) frame(packet []byte) (*ws.Frame, error) {
 	return c.encode(packet)
 }
 
+// gap is the frame that tells that messages of a channel are missing, or nil.
+func (c *codec) gap(channel string) *ws.Frame {
+	data := gapData(channel)
+	if c.driver == nil {
+		return ws.NewFrameFunc(c.wire.Binary(), len(data)+32, func(dst []byte) []byte {
+			return c.wire.AppendEvent(dst, "#gap", data, 0)
+		})
+	}
+	f, _ := c.encode(c.wire.AppendEvent(nil, "#gap", data, 0)) // a codec that cannot say it tells nothing
+	return f
+}
+
 // encode runs a plugin's code on whatever goroutine sends.
 func (c *codec) encode(packet []byte) (f *ws.Frame, err error) {
 	defer func() {

@@ -15,6 +15,7 @@ type counters struct {
 	refusedOrigins, refusedUpgrades            atomic.Uint64
 	slow, gaps, cuts                           atomic.Uint64
 	limited                                    tally
+	dropped                                    [4]atomic.Uint64 // by SlowPolicy
 }
 
 // Stats is a snapshot of a server's figures.
@@ -45,6 +46,18 @@ type Stats struct {
 	PongTimeouts uint64 `json:"pongTimeouts"`
 	// Gaps counts channels of which messages from other nodes may have been missing; their sessions were told.
 	Gaps uint64 `json:"gaps"`
+	// Dropped counts messages for slow sessions that were delivered, but have not left.
+	Dropped Dropped `json:"dropped"`
+}
+
+// Dropped counts messages that slow sessions have missed, by the policies of their channels.
+type Dropped struct {
+	// Oldest were of channels with SlowDropOldest.
+	Oldest uint64 `json:"dropOldest"`
+	// Newest were of channels with SlowDropNewest.
+	Newest uint64 `json:"dropNewest"`
+	// Latest were of channels with SlowKeepLatest: a newer one has taken their place, as a rule.
+	Latest uint64 `json:"keepLatest"`
 }
 
 // Stats returns the server's figures.
@@ -54,7 +67,8 @@ func (s *Server) Stats() Stats {
 		Node: s.options.Node, Channels: s.hub.Len(),
 		Published: c.published.Load(), Delivered: c.delivered.Load(), Refused: c.refused.Load(),
 		Unpublished: c.unpublished.Load(), Panics: s.panicked(), Slow: c.slow.Load(), PongTimeouts: c.pongTimeouts.Load(),
-		Gaps: c.gaps.Load(),
+		Gaps:    c.gaps.Load(),
+		Dropped: Dropped{c.dropped[SlowDropOldest].Load(), c.dropped[SlowDropNewest].Load(), c.dropped[SlowKeepLatest].Load()},
 	}
 	s.mu.Lock()
 	st.Sessions = len(s.sessions)
@@ -110,6 +124,12 @@ func (s *Server) Metrics() []Metric {
 		counted("pong_timeouts_total", "Clients closed because they were silent.", &c.pongTimeouts),
 		counted("origins_refused_total", "Upgrades refused for their origin.", &c.refusedOrigins),
 		counted("upgrades_refused_total", "Upgrades refused by a hook.", &c.refusedUpgrades),
+	}
+	for p := SlowDropOldest; p <= SlowKeepLatest; p++ {
+		list = append(list, Metric{
+			Name: "dropped_total", Help: "Messages that sessions have missed because they read too slowly.", Kind: counterKind,
+			Value: float64(c.dropped[p].Load()), Labels: map[string]string{"policy": p.String()},
+		})
 	}
 	return slices.Concat(list, c.limited.metrics(), s.clusterMetrics(), s.pluginMetrics())
 }

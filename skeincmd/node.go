@@ -164,7 +164,9 @@ func (c *config) endpoint(a *app, path string, e endpoint) (skein.Endpoint, erro
 func (c *config) channels() []skein.ChannelOptions {
 	var list []skein.ChannelOptions
 	for _, x := range c.Lists.Channels {
-		list = append(list, skein.ChannelOptions(x))
+		o := skein.ChannelOptions{Pattern: x.Pattern, MaxDelay: x.MaxDelay}
+		_ = o.Slow.UnmarshalText([]byte(x.Slow)) // the table of settings has the same names
+		list = append(list, o)
 	}
 	return list
 }

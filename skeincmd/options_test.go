@@ -167,9 +167,19 @@ func TestChannelsOfTheFileBecomeOptionsOfTheServer(t *testing.T) {
 channels:
   - pattern: ticks/*
     maxDelay: 5ms
+    slow: keepLatest
   - {pattern: chat}
+  - {pattern: talk, slow: dropOldest}
+  - {pattern: log, slow: dropNewest}
+  - {pattern: bids, slow: close}
 `).Channels
-	want := []skein.ChannelOptions{{Pattern: "ticks/*", MaxDelay: 5 * time.Millisecond}, {Pattern: "chat"}}
+	want := []skein.ChannelOptions{
+		{Pattern: "ticks/*", MaxDelay: 5 * time.Millisecond, Slow: skein.SlowKeepLatest},
+		{Pattern: "chat"},
+		{Pattern: "talk", Slow: skein.SlowDropOldest},
+		{Pattern: "log", Slow: skein.SlowDropNewest},
+		{Pattern: "bids"},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("channels (-want +got):\n%s", diff)
 	}

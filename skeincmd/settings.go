@@ -151,6 +151,7 @@ type listSettings struct {
 type channel struct {
 	Pattern  string        `doc:"An exact name, or a prefix ended by one *."`
 	MaxDelay time.Duration `default:"0s" doc:"How long a message may wait at each subscriber for others to leave with, 1s at most. A few milliseconds make a busy channel several times cheaper."`
+	Slow     string        `default:"close" enum:"close,dropOldest,dropNewest,keepLatest" doc:"What a session that does not take what it is sent may miss: nothing, and it is closed; the oldest messages; the newest; or all but the latest. See tuning."`
 }
 
 // endpoint is one entry of endpoints.

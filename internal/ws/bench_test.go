@@ -174,3 +174,34 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+// nowhere is a link that takes everything.
+type nowhere struct{ stream }
+
+func (*nowhere) wake()                       {}
+func (*nowhere) send(s *sender) (int, error) { return len(s.batch), nil }
+
+// What sending costs apart from the system calls: frames are queued, gathered and taken off.
+func BenchmarkQueue(b *testing.B) {
+	for _, n := range []int{1, 4, 32} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r := NewRuntime(Config{Shards: 1})
+			b.Cleanup(r.Close)
+			ours, _ := net.Pipe()
+			c, err := r.adopt(ours, terms{}, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			c.link = &nowhere{stream{conn: c, nc: ours}}
+			f, with := NewFrame(false, make([]byte, deliverySize-4)), newSender()
+			b.ReportAllocs()
+			for b.Loop() {
+				for range n {
+					_ = c.Send(f)
+				}
+				for c.flush(with) {
+				}
+			}
+		})
+	}
+}

@@ -105,6 +105,24 @@ func (c *Conn) SendWithin(f *Frame, wait time.Duration) error {
 	return c.push(f, wait)
 }
 
+// SendTopic is SendWithin for a message of a topic, which the topic's policy may drop, also later. nil means that it has none.
+func (c *Conn) SendTopic(f *Frame, wait time.Duration, t *Topic) error {
+	if t == nil || t.Policy == KeepAll || c.client {
+		return c.SendWithin(f, wait)
+	}
+	if c.window != 0 {
+		f = f.compressed(&c.rt.flate, int(c.window))
+	}
+	return c.pushLoose(f, wait, t)
+}
+
+// Behind reports whether the peer does not take what it is sent: a send had to wait for it, and not all has left since.
+func (c *Conn) Behind() bool {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.out.state&stateBehind != 0 || c.blocked()
+}
+
 // Close flushes what is pending, sends a close frame, waits for the peer's up to Options.CloseWait and ends. The first
 // close of a connection wins; others do nothing. Code 1005 sends an empty close frame, and a code that may not be sent
 // becomes 1000. The reason is cut to 123 octets between two characters.

@@ -3,10 +3,12 @@
 // # What is guaranteed
 //
 // Order: the messages of a connection reach [Handler.Message] one at a time, as they came, on the connection's
-// executor; frames given to [Conn.Send] leave in the order of the calls. [Handler.Closed] is called once, last.
+// executor; frames given to [Conn.Send] leave in the order of the calls, but that one of a [Topic] with [KeepLatest] may take
+// the place of an older one. [Handler.Closed] is called once, last.
 //
 // Bounds: a message is refused before it is allocated, the inbox stops the reading when it is full, and the outbox
-// ends the connection of a peer that does not take what it is sent (Options.SlowCode). Send never blocks and no peer
+// ends the connection of a peer that does not take what it is sent (Options.SlowCode), or drops what the topics of
+// [Conn.SendTopic] allow and tells the peer where. Send never blocks and no peer
 // can make another one wait.
 //
 // Safety: what a peer sends is checked in full; a panic in a Handler ends its own connection with 1011.

@@ -46,6 +46,18 @@ func (q *fifo[T]) all() []T {
 	return q.items[q.head:]
 }
 
+// remove takes out an item that may be any of all, by moving those before it.
+func (q *fifo[T]) remove(i int) {
+	copy(q.items[q.head+1:], q.items[q.head:q.head+i])
+	_ = q.take()
+}
+
+// reset makes it empty, and keeps its room.
+func (q *fifo[T]) reset() {
+	clear(q.items)
+	q.items, q.head = q.items[:0], 0
+}
+
 // lender keeps what is out of use.
 type lender[T any] struct{ pool sync.Pool }
 
@@ -62,7 +74,6 @@ func (l *lender[T]) giveBack(q *fifo[T]) {
 	if q == nil || cap(q.items) > fifoKept {
 		return
 	}
-	clear(q.items)
-	q.items, q.head = q.items[:0], 0
+	q.reset()
 	l.pool.Put(q)
 }

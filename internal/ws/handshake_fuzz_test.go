@@ -68,7 +68,8 @@ func (r *recorder) SetDeadline(time.Time) error { return nil }
 func checkAnswer(t *testing.T, r *http.Request, key string) {
 	t.Helper()
 	ours := []string{"a", "b"}
-	protocol, extension := chooseProtocol(r.Header, ours), answerDeflate(r.Header)
+	protocol := chooseProtocol(r.Header, ours)
+	extension, _ := answerDeflate(r.Header)
 	var written recorder
 	if err := answer(&written, key, protocol, extension); err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func checkAnswer(t *testing.T, r *http.Request, key string) {
 	}
 	defer res.Body.Close() //nolint:errcheck // there is none
 	agreed, err := judge(res.Header, key, Options{Protocols: ours, Compression: true})
-	if err != nil || agreed.protocol != protocol || agreed.deflate != (extension != "") {
+	if err != nil || agreed.protocol != protocol || (agreed.window != 0) != (extension != "") {
 		t.Fatalf("a client that asked %q judges the answer %q as %+v, %v", r.Header, res.Header, agreed, err)
 	}
 	if protocol != "" && !strings.Contains(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), protocol) {
@@ -106,7 +107,7 @@ func FuzzAnswer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if agreed.deflate || agreed.protocol != "" && agreed.protocol != "a" ||
+		if agreed.window != 0 || agreed.protocol != "" && agreed.protocol != "a" ||
 			res.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" || !names(res.Header, "Upgrade", "websocket") {
 			t.Fatalf("%q was taken as %+v", octets, agreed)
 		}

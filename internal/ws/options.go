@@ -25,9 +25,10 @@ type Options struct {
 	// Inbox is how many octets, and 1,024 messages, may wait for the executor before reading stops. 0 means 1 MiB.
 	Inbox int
 	// Outbox is how many octets may be pending before the peer counts as slow. A frame is always taken when nothing
-	// is pending, however long it is; and one frame for each 32 octets may wait, at least 1,024. As long as no send had
-	// to wait for the peer it is four times as many: a burst that is only about to be sent is not the peer's fault.
-	// 0 means 1 MiB.
+	// is pending, however long it is; and one frame for each 32 octets may wait, at least 1,024. As long as no send has
+	// to wait for the peer it is four times as many: a burst that is only about to be sent is not the peer's fault. A send
+	// that blocks, as of TLS, waits for the peer when it has taken 100 ms. Frames of a Topic may have 15 sixteenths of it,
+	// and each counts with 128 octets more. 0 means 1 MiB.
 	Outbox int
 	// Stall is how long sending may make no progress before the peer counts as slow. 0 means 10 s.
 	Stall time.Duration

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// state is what has happened to a connection, as bits that are set once, but for the first five.
+// state is what has happened to a connection, as bits that are set once, but for the first six.
 type state uint32
 
 const (
@@ -15,6 +15,7 @@ const (
 	stateWatched                   // the I/O timer runs
 	stateWriting                   // a send that may block is under way
 	stateWaiting                   // what is pending may wait until since
+	stateBehind                    // a send had to wait for the peer, and not all has left since
 
 	stateSlow      // what is pending shall go, but for the close frame
 	stateMute      // this side has closed: messages are not handed on
@@ -38,11 +39,12 @@ var errUnwilling = errors.New("the peer takes no more octets")
 // outbox is what waits to be sent, and how far the end has come.
 //
 // Invariants: whoever has stateQueued, or the link while stateBlocked is set, alone takes frames off; so the order holds
-// although sends happen without the lock. The first frame stays while a part of it has left or may be leaving. After stateEnding nothing is appended.
+// although sends happen without the lock; frames that are in no send are also dropped, see yield.go. The first frame stays
+// while a part of it has left or may be leaving. After stateEnding nothing is appended.
 type outbox struct {
 	mu      sync.Mutex
-	first   *Frame        // nil: empty
-	rest    *fifo[*Frame] // behind first; nil: none
+	first   *Frame   // nil: empty
+	rest    *backlog // behind first; nil: none
 	bytes   int
 	partial uint32 // octets of first that have left
 	state   state
@@ -77,17 +79,18 @@ func (o *outbox) lost() (answering bool) {
 // shard to come round are not the peer's fault.
 const burst = 4
 
-// overfull reports whether n more octets are too many. A single frame never is. Called with mu held.
-func (o *outbox) overfull(n int, l *limits) bool {
+// overfull reports whether n more octets are too many, for a peer that a send waits for or not. A single frame never is.
+// Called with mu held.
+func (o *outbox) overfull(n int, l *limits, blocked bool) bool {
 	octets, frames := l.outbox, l.frames()
-	if o.state&(stateBlocked|stateWriting) == 0 {
+	if !blocked {
 		octets, frames = burst*octets, burst*frames
 	}
-	return o.first != nil && (o.bytes+n > octets || 1+o.rest.len() >= frames)
+	return o.first != nil && (o.bytes+n > octets || o.rest != nil && 1+o.rest.len() >= frames)
 }
 
 // append adds a frame. Called with mu held.
-func (o *outbox) append(f *Frame, from *lender[*Frame]) {
+func (o *outbox) append(f *Frame, from *backlogs) {
 	o.bytes += len(f.data)
 	if o.first == nil {
 		o.first = f
@@ -99,8 +102,31 @@ func (o *outbox) append(f *Frame, from *lender[*Frame]) {
 	o.rest.add(f)
 }
 
+// loosen makes a place for frames that may be dropped, and gives those that wait. Called with mu held.
+func (o *outbox) loosen(from *backlogs) *loose {
+	if o.rest == nil {
+		o.rest = from.lend()
+	}
+	if o.rest.loose == nil {
+		o.rest.loose = new(loose)
+	}
+	return o.rest.loose
+}
+
+// weight is what is pending costs, that in it which may be dropped with all that is kept for it. Called with mu held.
+func (o *outbox) weight() int {
+	if o.rest == nil {
+		return o.bytes
+	}
+	n := o.bytes + slotCost*o.rest.firm.len()
+	if l := o.rest.loose; l != nil {
+		n += pieceCost*l.queue.len() + keyCost*(len(l.latest)+len(l.gaps))
+	}
+	return n
+}
+
 // clear drops everything. Called with mu held.
-func (o *outbox) clear(to *lender[*Frame]) {
+func (o *outbox) clear(to *backlogs) {
 	to.giveBack(o.rest)
 	o.first, o.rest = nil, nil
 	o.bytes, o.partial = 0, 0
@@ -108,13 +134,12 @@ func (o *outbox) clear(to *lender[*Frame]) {
 
 // trim drops all but the close frame, which is last, and a frame that has begun to leave. Called with mu held.
 func (o *outbox) trim() {
-	n := o.rest.len()
-	if n == 0 {
+	if o.rest.len() == 0 {
 		return
 	}
-	last := o.rest.all()[n-1]
+	last := o.rest.last()
 	if begun := o.partial > 0 || o.state&stateBlocked != 0; begun {
-		o.rest = &fifo[*Frame]{items: []*Frame{last}}
+		o.rest = &backlog{firm: fifo[*Frame]{items: []*Frame{last}}}
 		o.bytes = len(o.first.data) + len(last.data) - int(o.partial)
 	} else {
 		o.first, o.rest, o.bytes = last, nil, len(last.data)
@@ -124,7 +149,14 @@ func (o *outbox) trim() {
 // gather fills the sender's batch: one frame as it is, or as many as fit into its scratch. Called with mu held.
 func (o *outbox) gather(s *sender) {
 	s.batch = o.first.data[o.partial:]
-	rest := o.rest.all()
+	if o.rest == nil {
+		return
+	}
+	if o.rest.dropable() > 0 {
+		o.rest.gather(s)
+		return
+	}
+	rest := o.rest.firm.all()
 	if len(rest) == 0 || len(s.batch)+len(rest[0].data) > len(s.scratch) {
 		return
 	}
@@ -139,18 +171,18 @@ func (o *outbox) gather(s *sender) {
 }
 
 // advance takes n octets that have left off. Called with mu held.
-func (o *outbox) advance(n int, to *lender[*Frame]) {
+func (o *outbox) advance(n int, to *backlogs) {
 	o.bytes -= n
 	n += int(o.partial)
 	for o.first != nil && n >= len(o.first.data) {
 		n -= len(o.first.data)
 		o.first = nil
-		if o.rest.len() > 0 {
+		if o.rest != nil && o.rest.len() > 0 {
 			o.first = o.rest.take()
 		}
 	}
 	o.partial = uint32(n) //nolint:gosec // less than the length of a frame
-	if o.rest.len() == 0 {
+	if o.rest != nil && o.rest.len() == 0 {
 		to.giveBack(o.rest)
 		o.rest = nil
 	}

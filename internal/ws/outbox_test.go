@@ -77,12 +77,14 @@ func TestSlowPeerLosesWhatHasNotBegunToLeave(t *testing.T) {
 		for range 3 {
 			_ = c.Send(NewFrame(false, prose(scratchSize)))
 		}
-		synctest.Wait()
+		<-time.After(patience)
 		for c.Send(NewFrame(false, nil)) == nil { // the number of frames is bounded, not only their octets
-			if c.out.mu.Lock(); c.out.rest.len() > 1<<20/frameCost {
+			c.out.mu.Lock()
+			frames := c.out.rest.len()
+			c.out.mu.Unlock()
+			if frames > 1<<20/frameCost {
 				t.Fatal("the outbox has no bound")
 			}
-			c.out.mu.Unlock()
 		}
 		wantFrame(t, peer, 0x81, string(prose(scratchSize)))
 		wantFrame(t, peer, 0x88, "\x03\xf0too slow")
@@ -121,7 +123,7 @@ func TestOutboxGivesBackWhatItWasGiven(t *testing.T) {
 	rng, random := rand.New(rand.NewPCG(8, 9)), noise(20000)
 	for range 200 {
 		var o outbox
-		var pool lender[*Frame]
+		var pool backlogs
 		var want, got bytes.Buffer
 		s := newSender()
 		for range 200 {
@@ -172,15 +174,19 @@ func TestBurstIsNotThePeersFault(t *testing.T) {
 		{stateQueued, 3901, true},
 		{stateBlocked, 900, false},
 		{stateBlocked, 901, true},
-		{stateQueued | stateWriting, 901, true},
+		{stateQueued | stateWriting, 3900, false}, // the send has only begun
 	} {
-		o := outbox{state: c.state}
-		o.append(&Frame{data: make([]byte, c.pending)}, nil)
-		if got := o.overfull(100, &l); got != c.want {
+		conn := &Conn{rt: &Runtime{epoch: time.Now()}, limits: &l, out: outbox{state: c.state, since: 30 * time.Second}}
+		conn.out.append(&Frame{data: make([]byte, c.pending)}, nil)
+		if got := conn.out.overfull(100, &l, conn.blocked()); got != c.want {
 			t.Errorf("state %b with %d octets pending: got %v, want %v", c.state, c.pending, got, c.want)
 		}
 	}
-	if o := (outbox{state: stateBlocked}); o.overfull(2000, &l) {
+	long := &Conn{rt: &Runtime{epoch: time.Now()}, out: outbox{state: stateQueued | stateWriting, since: -patience}}
+	if !long.blocked() {
+		t.Error("got a send that takes long not to be blocked")
+	}
+	if o := (outbox{}); o.overfull(2000, &l, true) {
 		t.Error("got a single frame refused")
 	}
 }
@@ -200,7 +206,7 @@ func TestTrimKeepsTheFrameThatHasBegunAndTheLast(t *testing.T) {
 		{"a whole frame has left", len(a.data), 0, string(end.data)},
 	} {
 		var o outbox
-		var pool lender[*Frame]
+		var pool backlogs
 		for _, f := range []*Frame{a, b, b, end} {
 			o.append(f, &pool)
 		}
@@ -223,7 +229,7 @@ func TestOneFrameIsSentWithoutBeingCopied(t *testing.T) {
 	t.Parallel()
 	f := NewFrame(false, []byte("one"))
 	var o outbox
-	var pool lender[*Frame]
+	var pool backlogs
 	o.append(f, &pool)
 	s := newSender()
 	if o.gather(s); &s.batch[0] != &f.data[0] {
@@ -239,7 +245,7 @@ func TestOneFrameIsSentWithoutBeingCopied(t *testing.T) {
 func TestQueueingAFrameAllocatesNothing(t *testing.T) {
 	f := NewFrame(false, []byte("one"))
 	var o outbox
-	var pool lender[*Frame]
+	var pool backlogs
 	for _, n := range []int{1, 2, 8, 40} {
 		got := testing.AllocsPerRun(200, func() {
 			for range n {

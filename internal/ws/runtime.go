@@ -31,6 +31,9 @@ type Config struct {
 	Panicked func(v any, stack []byte)
 	// Paused is called each time that a full inbox stops the reading from a connection; it must not block. nil is nobody.
 	Paused func()
+	// Dropped is called with the policy of the frames that were dropped, and how many; replaced ones of KeepLatest count. It
+	// is called with the connection locked: it must be quick and not use it. nil means that nobody counts.
+	Dropped func(p Policy, n int)
 }
 
 // Runtime owns what connections share: flush shards, the timer wheel, pools and the driver.
@@ -64,7 +67,7 @@ type pools struct {
 	buffers  sync.Pool // *[readSize]byte
 	decoders sync.Pool // *decoder
 	queues   lender[job]
-	backlogs lender[*Frame]
+	backlogs backlogs
 	senders  sync.Pool // *sender, for connections without a shard
 }
 
@@ -210,6 +213,13 @@ func (r *Runtime) forget(c *Conn) {
 
 // now is the time since the runtime began.
 func (r *Runtime) now() time.Duration { return time.Since(r.epoch) }
+
+// dropped tells of frames that were dropped.
+func (r *Runtime) dropped(p Policy, n int) {
+	if n > 0 && r.config.Dropped != nil {
+		r.config.Dropped(p, n)
+	}
+}
 
 // recovered counts and tells a panic. It must be called with the result of recover.
 func (r *Runtime) recovered(v any) {

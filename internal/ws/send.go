@@ -13,20 +13,27 @@ func (c *Conn) push(f *Frame, wait time.Duration) error {
 		o.mu.Unlock()
 		return ErrClosed
 	}
-	if o.overfull(len(f.data), c.limits) {
+	blocked := o.state&(stateBlocked|stateWriting) != 0 && c.blocked()
+	if o.overfull(len(f.data), c.limits, blocked) && !c.makeRoom(len(f.data), blocked) {
 		o.mu.Unlock()
 		c.tooSlow()
 		return ErrClosed
 	}
-	c.add(f, wait)
+	o.append(f, &c.rt.backlogs)
+	c.schedule(wait)
 	o.mu.Unlock()
 	return nil
 }
 
 // add appends a frame and gets it sent, after the wait at the latest. Called with the outbox locked.
 func (c *Conn) add(f *Frame, wait time.Duration) {
+	c.out.append(f, &c.rt.backlogs)
+	c.schedule(wait)
+}
+
+// schedule gets what is pending sent, after the wait at the latest. Called with the outbox locked.
+func (c *Conn) schedule(wait time.Duration) {
 	o := &c.out
-	o.append(f, &c.rt.backlogs)
 	switch {
 	case o.state&(stateQueued|stateBlocked) != 0: // it leaves with what is under way
 	case wait <= 0 || o.bytes >= scratchSize:
@@ -91,9 +98,12 @@ func (c *Conn) sent(n int, err error) (again bool) {
 			o.since = c.rt.now()
 		}
 	}
+	if o.rest != nil && o.rest.loose != nil {
+		c.landed()
+	}
 	switch {
 	case o.first == nil:
-		o.state &^= stateQueued
+		o.state &^= stateQueued | stateBehind
 		flushed := o.state&(stateEnding|stateCloseSent|stateCut) == stateEnding
 		o.mu.Unlock()
 		if flushed {
@@ -103,6 +113,9 @@ func (c *Conn) sent(n int, err error) (again bool) {
 	case err != nil:
 		o.state &^= stateQueued
 		o.state |= stateBlocked
+		if o.state&stateBehind == 0 {
+			c.fallBehind()
+		}
 		c.link.await(o.first.data[o.partial:])
 		o.mu.Unlock()
 		c.watch()
