@@ -2,6 +2,7 @@ package skein
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -13,6 +14,10 @@ type ChannelOptions struct {
 	// milliseconds make a channel with hundreds of messages a second several times cheaper. Answers and control frames do
 	// not wait, and take with them what does. 0 sends at once; at most 1 s.
 	MaxDelay time.Duration
+	// EndWithToken lets only sessions with a token subscribe, and ends the subscription with the session's authentication:
+	// when its token expires, is removed or is revoked. Another token in its place does not end it. Without this,
+	// subscriptions stay, as in SocketCluster.
+	EndWithToken bool
 }
 
 const longestDelay = time.Second
@@ -21,6 +26,7 @@ const longestDelay = time.Second
 type channelRule struct {
 	pattern pattern
 	delay   time.Duration
+	ends    bool // with the token
 }
 
 // channelRules are those of a server, in order.
@@ -36,7 +42,7 @@ func parseChannels(list []ChannelOptions) (rules channelRules, errs []error) {
 			errs = append(errs, fmt.Errorf("the channels %q: %w", o.Pattern, err))
 			continue
 		}
-		rules = append(rules, channelRule{p, o.MaxDelay})
+		rules = append(rules, channelRule{p, o.MaxDelay, o.EndWithToken})
 	}
 	return rules, errs
 }
@@ -49,4 +55,34 @@ func (r channelRules) delay(channel string) time.Duration {
 		}
 	}
 	return 0
+}
+
+// endsWithToken reports whether subscriptions to the channel end with the token.
+func (r channelRules) endsWithToken(channel string) bool {
+	for i := range r {
+		if r[i].pattern.matches(channel) {
+			return r[i].ends
+		}
+	}
+	return false
+}
+
+// checkToken refuses who has no token where subscriptions end with it.
+func (s *Session) checkToken(channel string) error {
+	if !s.server.rules.endsWithToken(channel) || s.Token() != nil {
+		return nil
+	}
+	return &Error{Name: NameAuth, Message: "a subscription to this channel needs a token"}
+}
+
+// leaveWithToken ends the subscriptions that end with the token.
+func (s *Session) leaveWithToken() {
+	if !slices.ContainsFunc(s.server.rules, func(r channelRule) bool { return r.ends }) {
+		return
+	}
+	for _, channel := range s.Channels() {
+		if s.server.rules.endsWithToken(channel) {
+			_ = s.Kick(channel, "the authentication has ended") // it has left by itself, or the session is closed
+		}
+	}
 }

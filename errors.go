@@ -40,6 +40,8 @@ const (
 	NamePlugin          = "PluginError"
 	NameUnknownCall     = "UnknownProcedureError"
 	NameOrigin          = "OriginError"
+	NameTokenRevoked    = "AuthTokenRevokedError"
+	NameRevocations     = "RevocationLimitError"
 )
 
 // Errors of the server's own life.

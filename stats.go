@@ -2,6 +2,7 @@ package skein
 
 import (
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -13,6 +14,7 @@ type counters struct {
 	panics, rateLimited, pongTimeouts             atomic.Uint64
 	refusedOrigins, refusedUpgrades, refusedConns atomic.Uint64
 	slow, gaps, cuts                              atomic.Uint64
+	revoked, withdrawn, unrevoked                 atomic.Uint64
 }
 
 // Stats is a snapshot of a server's figures.
@@ -111,7 +113,17 @@ func (s *Server) Metrics() []Metric {
 		counted("upgrades_refused_total", "Upgrades refused by a hook.", &c.refusedUpgrades),
 		counted("connections_refused_total", "Upgrades refused by the connection limits.", &c.refusedConns),
 	}
-	return append(append(list, s.clusterMetrics()...), s.pluginMetrics()...)
+	return slices.Concat(list, s.revocationMetrics(), s.clusterMetrics(), s.pluginMetrics())
+}
+
+// revocationMetrics are about tokens that are good no longer.
+func (s *Server) revocationMetrics() []Metric {
+	return []Metric{
+		{Name: "revocations", Help: "Revocations in force.", Kind: gaugeKind, Value: float64(len(s.Revocations()))},
+		counted("revoked_tokens_total", "Tokens refused because they are revoked.", &s.counters.revoked),
+		counted("revoked_sessions_total", "Sessions and raw connections that have lost a revoked token.", &s.counters.withdrawn),
+		counted("revocations_refused_total", "Revocations refused because there were too many.", &s.counters.unrevoked),
+	}
 }
 
 // clusterMetrics are about the other nodes.

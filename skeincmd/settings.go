@@ -146,6 +146,8 @@ type listSettings struct {
 type channel struct {
 	Pattern  string        `doc:"An exact name, or a prefix ended by one *."`
 	MaxDelay time.Duration `default:"0s" doc:"How long a message may wait at each subscriber for others to leave with, 1s at most. A few milliseconds make a busy channel several times cheaper."`
+
+	EndWithToken bool `doc:"Only sessions with a token subscribe, and the subscription ends when the token expires, is removed or is revoked."`
 }
 
 // endpoint is one entry of endpoints.
