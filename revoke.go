@@ -66,7 +66,7 @@ func (s *Server) Unrevoke(ctx context.Context, r Revocation) error {
 	return err
 }
 
-// Revocations lists what is revoked, as this node knows it: users first after all tokens, and token ids.
+// Revocations lists what is revoked, as this node knows it: all tokens first, then those of ids, then those of users.
 func (s *Server) Revocations() []Revocation {
 	all, _ := s.revocations.list()
 	list := make([]Revocation, 0, len(all))

@@ -23,7 +23,7 @@ func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
 	t.Parallel()
 	all := completed(t)
 	want := []string{
-		"", "serve", "pub", "sub", "call", "bench", "token", "token sign", "token verify", "token inspect", "token set", "token remove",
+		"", "serve", "pub", "sub", "call", "bench", "token", "token sign", "token verify", "token inspect", "token set", "token remove", "token revoke", "token revocations",
 		"nodes", "channels", "count", "disconnect", "kick", "cluster", "cluster init", "cluster cert", "plugins", "routes",
 		"config", "config check", "config print", "config schema", "version", "completion",
 	}

@@ -22,6 +22,9 @@ type tokenCmd struct {
 	Inspect tokenInspectCmd `cmd:"" help:"Print what a token says, without verifying it."`
 	Set     tokenSetCmd     `cmd:"" help:"Give sessions of a cluster a token with these claims, on whatever node they are."`
 	Remove  tokenRemoveCmd  `cmd:"" help:"End the authentication of sessions of a cluster, on whatever node they are."`
+
+	Revoke      tokenRevokeCmd      `cmd:"" help:"Make tokens of a cluster good for nothing, those that sessions have and those that clients keep, on all nodes."`
+	Revocations tokenRevocationsCmd `cmd:"" help:"List what is revoked."`
 }
 
 // keyFlags are the keys of a node, from the same places.
