@@ -249,7 +249,8 @@ func TestOrdersTakeAKey(t *testing.T) {
 	orders := []call{
 		post("/api/disconnect", `{"user":"a"}`), post("/api/kick", `{"user":"a","channel":"x"}`),
 		post("/api/set-token", `{"user":"a","claims":{}}`), post("/api/remove-token", `{"user":"a"}`),
-		post("/api/revocations", `{"user":"a"}`), get("/api/revocations"), {method: http.MethodDelete, path: "/api/revocations?user=a"},
+		post("/api/revocations", `{"user":"a"}`), get("/api/revocations"),
+		{method: http.MethodDelete, path: "/api/revocations?user=a"},
 	}
 	looks := []call{get("/api/nodes"), get("/api/sessions"), get("/api/channels"), get("/api/channels/x")}
 	for _, c := range []struct {
