@@ -192,5 +192,5 @@ func (s *Session) authenticate(p *wire.Packet) {
 	}
 	s.tellRefused(ctx, err)
 	s.tellAuth(ctx, before, token)
-	s.withdraw(token) //nolint:contextcheck // hooks of a session get its own
+	s.withdraw(token)
 }
