@@ -100,9 +100,10 @@ func (r *record) from() time.Time {
 	return whole
 }
 
-// meets reports whether a token of the record's target is revoked. issued is zero where the token does not say it.
+// meets reports whether a token of the record's target is revoked. issued is zero where the token does not say it, which is
+// before all times.
 func (r *record) meets(issued time.Time) bool {
-	return !r.Lifted && (r.TokenID != "" || issued.IsZero() || issued.Before(r.from()))
+	return !r.Lifted && (r.TokenID != "" || issued.Before(r.from()))
 }
 
 // digest is a number that differs where anything in the record does.

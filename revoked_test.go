@@ -56,6 +56,29 @@ func TestNodesAgreeInTheEnd(t *testing.T) {
 	}
 }
 
+func TestRevocationTakesInTheOneBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := guarded(t, 2, skein.Options{}, noSetup)
+		now := time.Now()
+		revoke(t, g.nodes[0], skein.Revocation{User: "ann", Disconnect: true})
+		revoke(t, g.nodes[1], skein.Revocation{User: "ann", Before: now.Add(-time.Hour), Until: now.Add(time.Minute)})
+		want := skein.Revocation{User: "ann", Before: now.Add(time.Second), Disconnect: true, At: now.Add(1)}
+		for _, srv := range g.nodes {
+			got := srv.Revocations()
+			if len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(cleaned(want)) {
+				t.Errorf("got %+v\nwant %+v", got, cleaned(want))
+			}
+		}
+	})
+}
+
+// cleaned has times as they are kept.
+func cleaned(r skein.Revocation) skein.Revocation {
+	r.Before, r.At = r.Before.UTC().Round(0), r.At.UTC().Round(0)
+	return r
+}
+
 func TestSubscriptionsEndWithTheTokenWhereTheRuleSaysSo(t *testing.T) {
 	t.Parallel()
 	kicked := `{"event":"#kickOut","data":{"channel":"vault/1","message":"the authentication has ended"}}`
