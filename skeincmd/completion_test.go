@@ -119,7 +119,7 @@ func TestBashCompletesWordsOfTheCommand(t *testing.T) {
 	script := bashScript(completed(t))
 	for _, c := range []struct{ line, want string }{
 		{"skein s", "serve sub"},
-		{"skein token ", "sign verify inspect set remove --help"},
+		{"skein token ", "sign verify inspect set remove revoke revocations --help"},
 		{"skein token s", "sign set"},
 		{"skein serve --max-m", "--max-message"},
 		{"skein serve --addr x --no-", "--no-start-page --no-api"},
