@@ -431,16 +431,16 @@ func TestAcceptance16HookRefusesASubscriptionWithItsOwnError(t *testing.T) {
 		return nil
 	})
 	tokens := newTokens(t, auth.Options{}, testKey)
-	signed, err := tokens.Sign(json.RawMessage(`{"user":"ada"}`), auth.SignOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		signed, err := tokens.Sign(json.RawMessage(`{"user":"ada"}`), auth.SignOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
 		a := gather(t, skein.Options{Tokens: tokens}, private)
 		c := a.clients[0]
 		var refused *client.Error
-		_, err := c.Subscribe(t.Context(), "private/ada")
+		_, err = c.Subscribe(t.Context(), "private/ada")
 		if !errors.As(err, &refused) || refused.Name != "NotAuthorizedError" || refused.Message != "log in first" {
 			t.Errorf("got %v, want NotAuthorizedError", err)
 		}

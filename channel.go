@@ -17,6 +17,10 @@ type ChannelOptions struct {
 	// Slow says what happens to the messages of the channel for a session that does not take what it is sent. The zero
 	// value closes it.
 	Slow SlowPolicy
+	// EndWithToken lets only sessions with a token subscribe, and ends the subscription with the session's authentication:
+	// when its token expires, is removed or is revoked. Another token in its place does not end it. Without this,
+	// subscriptions stay, as in SocketCluster.
+	EndWithToken bool
 }
 
 const longestDelay = time.Second
@@ -84,6 +88,7 @@ type channelRule struct {
 	pattern pattern
 	delay   time.Duration
 	slow    SlowPolicy
+	ends    bool // with the token
 }
 
 // channelRules are those of a server, in order.
@@ -102,7 +107,7 @@ func parseChannels(list []ChannelOptions) (rules channelRules, errs []error) {
 			errs = append(errs, fmt.Errorf("the channels %q: %w", o.Pattern, err))
 			continue
 		}
-		rules = append(rules, channelRule{p, o.MaxDelay, o.Slow})
+		rules = append(rules, channelRule{p, o.MaxDelay, o.Slow, o.EndWithToken})
 	}
 	return rules, errs
 }
@@ -115,4 +120,24 @@ func (r channelRules) of(channel string) (rule channelRule) {
 		}
 	}
 	return rule
+}
+
+// checkToken refuses who has no token where subscriptions end with it.
+func (s *Session) checkToken(channel string) error {
+	if !s.server.rules.of(channel).ends || s.Token() != nil {
+		return nil
+	}
+	return &Error{Name: NameAuth, Message: "a subscription to this channel needs a token"}
+}
+
+// leaveWithToken ends the subscriptions that end with the token.
+func (s *Session) leaveWithToken() {
+	if !slices.ContainsFunc(s.server.rules, func(r channelRule) bool { return r.ends }) {
+		return
+	}
+	for _, channel := range s.Channels() {
+		if s.server.rules.of(channel).ends {
+			_ = s.Kick(channel, "the authentication has ended") // it has left by itself, or the session is closed
+		}
+	}
 }

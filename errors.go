@@ -43,6 +43,8 @@ const (
 	NameOrigin          = "OriginError"
 	NameRateLimit       = "RateLimitError"     // too often: Limits.Rates, Options.Rates
 	NameResourceLimit   = "ResourceLimitError" // too many at once
+	NameTokenRevoked    = "AuthTokenRevokedError"
+	NameRevocations     = "RevocationLimitError"
 )
 
 // Errors of the server's own life.

@@ -76,6 +76,8 @@ const (
 	askSessions    = "sessions"
 	askSubscribers = "subscribers"
 	askChannels    = "channels"
+	askRevoke      = "revoke"
+	askRevocations = "revocations"
 )
 
 // order is what all nodes are to do with their sessions. Which fields are set depends on the topic.
@@ -121,7 +123,7 @@ func (s *Server) SetToken(ctx context.Context, t Target, claims any) (int, error
 }
 
 // RemoveToken ends the authentication of the target's sessions on all nodes, as Session.RemoveToken does, and returns how
-// many there were. Who still has the token can show it again. See Disconnect.
+// many there were. Who still has the token can show it again, unless it is revoked as well: see Revoke. See Disconnect.
 func (s *Server) RemoveToken(ctx context.Context, t Target) (int, error) {
 	return s.command(ctx, askRemoveToken, order{Target: t})
 }
@@ -202,8 +204,13 @@ func (s *Server) serve(ctx context.Context, from, topic string, data []byte) (ou
 	if topic, found := strings.CutPrefix(topic, pluginTopic); found {
 		return s.answerFor(ctx, from, topic, data)
 	}
-	if topic == askChannels {
+	switch topic {
+	case askChannels:
 		return respond(data, s.listPage)
+	case askRevoke:
+		return respond(data, func(o revokeOrder) (int, error) { return s.take(ctx, o.Records) })
+	case askRevocations:
+		return respond(data, s.revocations.page)
 	}
 	return respond(data, func(o order) (int, error) { return s.obey(ctx, topic, o) })
 }

@@ -82,9 +82,10 @@ func (s *Session) admit(ctx context.Context, cid wire.Number, token *Token, soft
 		s.server.hooks[onConnect].tell(ctx, "", &Event{Session: s, Token: token, Err: soft})
 	}
 	if isBadToken(soft) {
-		s.sendRemoveToken(0)
+		s.sendRemoveToken()
 	}
 	s.tellAuth(ctx, before, token)
+	s.withdraw(token) //nolint:contextcheck // hooks of a session get its own
 }
 
 // status is the data of the handshake's answer.
@@ -141,15 +142,7 @@ func shown(raw json.RawMessage) bool {
 }
 
 func (s *Session) verifySigned(ctx context.Context, signed string) (*Token, error) {
-	token, err := s.endpoint.scheme.Verify(ctx, signed)
-	switch {
-	case err != nil:
-		return nil, tokenError(err)
-	case token == nil:
-		return nil, &Error{Name: NameAuthToken, Message: "The auth scheme has returned no token"}
-	default:
-		return token, nil
-	}
+	return s.server.verify(ctx, s.endpoint.scheme, signed)
 }
 
 // tokenError is what a scheme said, as clients know it.
@@ -205,11 +198,12 @@ func (s *Session) authenticate(p *wire.Packet) {
 		s.reply(p.CID, json.RawMessage(`{"isAuthenticated":true,"authError":null}`))
 	case isBadToken(err):
 		s.fail(p.CID, err)
-		s.sendRemoveToken(0)
+		s.sendRemoveToken()
 	default:
 		b := append([]byte(`{"isAuthenticated":false,"authError":`), errorJSON(err)...)
 		s.reply(p.CID, append(b, '}'))
 	}
 	s.tellRefused(ctx, err)
 	s.tellAuth(ctx, before, token)
+	s.withdraw(token)
 }

@@ -42,7 +42,7 @@ type AuthChange uint8
 // What OnAuthChange tells.
 const (
 	Authenticated   AuthChange = iota + 1 // a token was set; Event.Token is the new one
-	Deauthenticated                       // the token was removed or has expired; Event.Token is the old one
+	Deauthenticated                       // the token was removed, has expired or is revoked; Event.Token is the old one
 	TokenRefused                          // a bad token was shown; Event.Err says why
 )
 

@@ -110,9 +110,13 @@ func (s *Server) rise(ctx context.Context) error {
 	if err := s.assemble(ctx); err != nil {
 		return err
 	}
+	if err := s.loadRevocations(); err != nil {
+		return err
+	}
 	if err := s.startEngine(ctx); err != nil {
 		return err
 	}
+	s.learnRevocations(ctx, true)
 	if err := s.becomeReady(ctx); err != nil {
 		return err
 	}
@@ -179,6 +183,7 @@ func (s *Server) becomeReady(ctx context.Context) error {
 
 func (s *Server) startTasks() {
 	s.life.tasks.Go(func() { s.tellGaps(s.life.ctx) })
+	s.life.tasks.Go(func() { s.shareRevocations(s.life.ctx) })
 	for _, r := range s.plugins {
 		for _, t := range r.host.tasks {
 			s.life.tasks.Go(func() { t.run(s.life.ctx) })

@@ -170,6 +170,9 @@ func (s *Session) ping(doubtful bool) {
 	if left < s.endpoint.Ping.Interval {
 		s.arm(pingAlarm, left)
 	}
+	if s.Token().expired(time.Now()) {
+		s.conn.Do(func() { _ = s.expire() }) // of one that sends anything but pongs
+	}
 	p := Protocol(s.protocol.Load()) //nolint:gosec // it was one
 	if p != V2 {
 		s.sendPing(V1)

@@ -63,6 +63,8 @@ type NodeReport struct {
 	Gaps uint64 `json:"gaps"`
 	// Tasks are what plugins have registered with Host.Once.
 	Tasks []string `json:"tasks,omitempty"`
+	// Revocations is a digest of what it knows to be revoked, equal on nodes that know the same; "" is nothing.
+	Revocations string `json:"revocations,omitempty"`
 }
 
 // Nodes lists the nodes of the cluster that are alive as this one sees it, sorted by name: itself alone where its engine
@@ -92,6 +94,7 @@ func (s *Server) report() NodeReport {
 	r := NodeReport{
 		Version: s.options.Version, State: s.nodeState(), Conns: st.Conns, Sessions: st.Sessions, Channels: st.Channels,
 		Published: st.Published, Delivered: st.Delivered, Gaps: st.Gaps, Tasks: s.onces,
+		Revocations: s.revocations.digest(),
 	}
 	r.PublishRate, r.DeliverRate = s.cluster.pace.read(s.life.began, st.Published, st.Delivered)
 	return r

@@ -39,6 +39,8 @@ type Options struct {
 	// Tokens signs and verifies tokens where an endpoint has none of its own. nil is HS256 with a random key:
 	// tokens then end with the process.
 	Tokens *auth.Tokens
+	// Revocations bound what Server.Revoke has revoked, and say where it is kept.
+	Revocations Revocations
 	// Origins lists the web origins that may connect, in SocketCluster's syntax (host:port, host:*, *:port, *:*, and
 	// *.host for subdomains). nil allows the server's own host, and clients that send no Origin.
 	Origins []string
@@ -218,6 +220,7 @@ func (o *Options) check() error {
 			"Total": float64(o.Conns.Total), "PerSecond": o.Conns.PerSecond, "PerUser": float64(o.Conns.PerUser),
 		}),
 		negative("Options", map[string]float64{"MinNodes": float64(o.MinNodes)}),
+		negative("Revocations", map[string]float64{"Max": float64(o.Revocations.Max)}),
 		o.Limits.check(), o.checkDriver(), o.checkCutOff(),
 	)
 }

@@ -198,6 +198,7 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !stays {
 		c.goAway(CloseGoingAway)
 	}
+	c.withdraw()
 }
 
 // RawConn is a WebSocket connection that does not speak SocketCluster. Its sending methods may be called from any

@@ -60,6 +60,8 @@ type wiring struct {
 	pings     pingFrames
 	onces     []string
 	upgrades  map[string]struct{} // paths of endpoints, as far as they have no wildcards
+
+	revocations *revocations // its own lock
 }
 
 type service struct {
@@ -83,7 +85,7 @@ func New(o Options) *Server {
 		options: o, log: slog.New(quiet(o.Logger.Handler())).With(slog.String("node", o.Node)),
 		hub: hub.New[*Session](0), sessions: map[string]*Session{}, services: map[reflect.Type]service{},
 		servers: map[*http.Server]net.Addr{}, conns: map[*ws.Conn]guest{},
-		wiring: wiring{listeners: map[string][]*listener{}, calls: newProcedures(), pings: newPingFrames()},
+		wiring: wiring{listeners: map[string][]*listener{}, calls: newProcedures(), pings: newPingFrames(), revocations: newRevocations(&o)},
 		engine: o.Engine, life: life{over: make(chan struct{})},
 	}
 	if o.Tokens == nil {

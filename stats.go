@@ -16,6 +16,7 @@ type counters struct {
 	slow, gaps, cuts                           atomic.Uint64
 	limited                                    tally
 	dropped                                    [4]atomic.Uint64 // by SlowPolicy
+	revoked, withdrawn, unrevoked              atomic.Uint64
 }
 
 // Stats is a snapshot of a server's figures.
@@ -131,7 +132,17 @@ func (s *Server) Metrics() []Metric {
 			Value: float64(c.dropped[p].Load()), Labels: map[string]string{"policy": p.String()},
 		})
 	}
-	return slices.Concat(list, c.limited.metrics(), s.clusterMetrics(), s.pluginMetrics())
+	return slices.Concat(list, c.limited.metrics(), s.revocationMetrics(), s.clusterMetrics(), s.pluginMetrics())
+}
+
+// revocationMetrics are about tokens that are good no longer.
+func (s *Server) revocationMetrics() []Metric {
+	return []Metric{
+		{Name: "revocations", Help: "Revocations in force.", Kind: gaugeKind, Value: float64(len(s.Revocations()))},
+		counted("revoked_tokens_total", "Tokens refused because they are revoked.", &s.counters.revoked),
+		counted("revoked_sessions_total", "Sessions and raw connections that have lost a revoked token.", &s.counters.withdrawn),
+		counted("revocations_refused_total", "Revocations refused because there were too many.", &s.counters.unrevoked),
+	}
 }
 
 // clusterMetrics are about the other nodes.

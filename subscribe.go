@@ -36,6 +36,9 @@ func (s *Session) join(p *wire.Packet) error {
 	if !p.Named {
 		return invalidAction("Subscribe channel name was malformatted")
 	}
+	if err := s.checkToken(p.Channel); err != nil {
+		return err
+	}
 	if n := s.endpoint.Limits.ChannelName; len(p.Channel) > n {
 		s.server.counters.limited.add(limitChannelName)
 		return invalidAction(fmt.Sprintf("Subscribe channel name is longer than %d bytes", n))
@@ -52,6 +55,10 @@ func (s *Session) join(p *wire.Packet) error {
 	}
 	added, err := s.enter(ctx, p.Channel)
 	if err != nil {
+		return err
+	}
+	if err := s.checkToken(p.Channel); err != nil { // behind joining: a token that ends from here on takes the channel with it
+		s.leave(p.Channel)
 		return err
 	}
 	if h := s.server.hooks[onSubscribed]; added && len(h) > 0 {

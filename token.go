@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -32,11 +33,22 @@ func (t *Token) Decode(v any) error {
 	return nil
 }
 
-// text is a claim that is a text, or "".
+// text is a claim that is a text or a number, or "".
 func (t *Token) text(claim string) string {
 	var claims map[string]json.RawMessage
+	if t.Decode(&claims) != nil {
+		return ""
+	}
+	return textOf(claims[claim])
+}
+
+// textOf is a JSON value that is a text, or a number as it is written, or "".
+func textOf(raw json.RawMessage) string {
 	var text string
-	if t.Decode(&claims) != nil || json.Unmarshal(claims[claim], &text) != nil {
+	if len(raw) > 0 && (raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9') {
+		return string(raw)
+	}
+	if json.Unmarshal(raw, &text) != nil {
 		return ""
 	}
 	return text
@@ -91,11 +103,23 @@ func (j jsonWebTokens) Sign(_ context.Context, claims json.RawMessage, expiry ti
 
 // Verify checks a signed token with the tokens of the server itself, for raw endpoints and HTTP routes.
 func (s *Server) Verify(ctx context.Context, signed string) (*Token, error) {
-	t, err := s.scheme.Verify(ctx, signed)
-	if err != nil {
+	return s.verify(ctx, s.scheme, signed)
+}
+
+// verify checks a signed token with a scheme, and that it is not revoked.
+func (s *Server) verify(ctx context.Context, scheme AuthScheme, signed string) (*Token, error) {
+	token, err := scheme.Verify(ctx, signed)
+	switch {
+	case err != nil:
 		return nil, tokenError(err)
+	case token == nil:
+		return nil, &Error{Name: NameAuthToken, Message: "The auth scheme has returned no token"}
+	case s.isRevoked(token):
+		s.counters.revoked.Add(1)
+		return nil, revokedError()
+	default:
+		return token, nil
 	}
-	return t, nil
 }
 
 // TokenOptions are of SetToken and RemoveToken.
@@ -110,6 +134,9 @@ type TokenOptions struct {
 // the client. A token that cannot be signed closes the session with CloseSignFailed. With Confirm, no answer or a
 // refusal is an *Error of name NameAuth; the session is authenticated all the same. It is not where the token's user has too
 // many sessions: that is one of name NameResourceLimit or NameRateLimit.
+// the client. A token that cannot be signed closes the session with CloseSignFailed; one that is revoked changes nothing.
+// With Confirm, no answer or a refusal is an *Error of name NameAuth; the session is authenticated all the same. It is not
+// where the token's user has too many sessions: that is one of name NameResourceLimit or NameRateLimit.
 func (s *Session) SetToken(ctx context.Context, claims any, o TokenOptions) error {
 	if !s.Open() {
 		return errClosed
@@ -118,9 +145,11 @@ func (s *Session) SetToken(ctx context.Context, claims any, o TokenOptions) erro
 	if err != nil {
 		return fmt.Errorf("set the token: %w", err)
 	}
-	token, err := s.endpoint.scheme.Sign(ctx, raw, o.Expiry)
+	token, err := s.sign(ctx, raw, o.Expiry)
 	if err != nil {
-		s.shut(CloseSignFailed, "")
+		if !errors.Is(err, &Error{Name: NameTokenRevoked}) {
+			s.shut(CloseSignFailed, "")
+		}
 		return fmt.Errorf("set the token: %w", err)
 	}
 	if err := s.adopt(ctx, token); err != nil {
@@ -135,7 +164,7 @@ func (s *Session) SetToken(ctx context.Context, claims any, o TokenOptions) erro
 
 // grant is SetToken for claims that come from elsewhere: the session is not to blame for what cannot be signed.
 func (s *Session) grant(ctx context.Context, claims json.RawMessage) error {
-	token, err := s.endpoint.scheme.Sign(ctx, claims, 0)
+	token, err := s.sign(ctx, claims, 0)
 	if err != nil {
 		return err
 	}
@@ -157,6 +186,7 @@ func (s *Session) adopt(ctx context.Context, token *Token) error {
 
 // present sends the client its token.
 func (s *Session) present(ctx context.Context, token *Token, o TokenOptions) error {
+	defer s.withdraw(token) //nolint:contextcheck // hooks of a session get its own; behind the client's hearing of it
 	return s.inform(ctx, "#setAuthToken", append(wire.AppendString([]byte(`{"token":`), token.Signed), '}'), o)
 }
 
@@ -200,20 +230,10 @@ func (s *Session) forgetToken() {
 // expired.
 func (s *Session) expire() *Error {
 	token := s.Token()
-	if !token.expired(time.Now()) {
+	if !token.expired(time.Now()) || !s.dropToken(token) {
 		return nil
 	}
-	s.mu.Lock()
-	if s.state.token != token {
-		s.mu.Unlock()
-		return nil
-	}
-	s.state.token = nil
-	if s.meter != nil {
-		_ = s.meter.belong("") // which is always allowed
-	}
-	s.mu.Unlock()
-	s.sendRemoveToken(0)
+	s.sendRemoveToken()
 	s.tellAuth(s.Context(), token, nil)
 	return &Error{
 		Name: NameTokenExpired, Message: "The socket auth token has expired",
@@ -221,12 +241,15 @@ func (s *Session) expire() *Error {
 	}
 }
 
-func (s *Session) sendRemoveToken(cid uint64) {
-	s.send(s.codec.wire.AppendEvent(nil, "#removeAuthToken", nil, cid))
+func (s *Session) sendRemoveToken() {
+	s.send(s.codec.wire.AppendEvent(nil, "#removeAuthToken", nil, 0))
 }
 
-// tellAuth tells the observers how the authentication has changed.
+// tellAuth tells the observers how the authentication has changed, and ends the subscriptions that end with it.
 func (s *Session) tellAuth(ctx context.Context, before, now *Token) {
+	if now == nil && before != nil {
+		defer s.leaveWithToken() //nolint:contextcheck // hooks of a session get its own
+	}
 	h := s.server.hooks[onAuthChange]
 	if len(h) == 0 {
 		return

@@ -30,8 +30,8 @@ func hello(token string) string {
 	return fmt.Sprintf(`{"event":"#handshake","data":{"authToken":%q},"cid":1}`, token)
 }
 
-// enter opens a session with the token of a user.
-func enter(t *testing.T, srv *skeintest.Server, user string) *skeintest.Conn {
+// enterAs opens a session with the token of a user.
+func enterAs(t *testing.T, srv *skeintest.Server, user string) *skeintest.Conn {
 	t.Helper()
 	c := srv.Conn(t, "/socketcluster/", nil)
 	if got := ask(t, c, hello(tokenOf(user))); !strings.Contains(got, `"isAuthenticated":true`) {
@@ -61,8 +61,8 @@ func TestAUserHasSoManySessions(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				srv := limited(t, test.o)
-				enter(t, srv, "ada")
-				enter(t, srv, "ada")
+				enterAs(t, srv, "ada")
+				enterAs(t, srv, "ada")
 				third := srv.Conn(t, "/socketcluster/", nil)
 				want := `{"rid":1,"error":{` + test.message + `}}`
 				wantAnswer(t, third, hello(tokenOf("ada")), want)
@@ -76,7 +76,7 @@ func TestAUserHasSoManySessions(t *testing.T) {
 				want = `{"rid":1,"data":{"id":`
 				wantAnswer(t, late, hello(tokenOf("ada")), want) // a second handshake ends nothing
 				wantAnswer(t, late, `{"event":"who","cid":4}`, `{"rid":4,"data":"nobody at /socketcluster/"}`)
-				enter(t, srv, "grace")
+				enterAs(t, srv, "grace")
 				if got := met(srv, test.limit); got != 3 {
 					t.Errorf("the limit was met %v times, want 3", got)
 				}
@@ -113,7 +113,7 @@ func TestASessionIsItsUsersForAsLongAsItIs(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				srv := limited(t, skein.Options{Conns: skein.ConnLimits{PerUser: 1}})
-				first := enter(t, srv, "ada")
+				first := enterAs(t, srv, "ada")
 				wantAnswer(t, first, hello(tokenOf("ada")), `{"rid":1,"data":{"id":`) // it is counted once
 				var s *skein.Session
 				for one := range srv.Sessions() {
@@ -121,7 +121,7 @@ func TestASessionIsItsUsersForAsLongAsItIs(t *testing.T) {
 				}
 				leave(first, s)
 				synctest.Wait()
-				enter(t, srv, "ada")
+				enterAs(t, srv, "ada")
 				second := srv.Conn(t, "/socketcluster/", nil)
 				wantAnswer(t, second, hello(tokenOf("ada")), `{"rid":1,"error":{"message":"This user has too many sessions`)
 			})
@@ -133,7 +133,7 @@ func TestSetTokenRefusesWhoHasTooManySessions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := limited(t, skein.Options{Conns: skein.ConnLimits{PerUser: 1}})
-		enter(t, srv, "ada")
+		enterAs(t, srv, "ada")
 		c, s := open(t, srv, "/socketcluster/")
 		for _, o := range []skein.TokenOptions{{}, {Confirm: true}} {
 			err := s.SetToken(t.Context(), map[string]string{"user": "ada"}, o)

@@ -53,9 +53,9 @@ func newPrivate(tb testing.TB, private crypto.PrivateKey, algorithms ...string) 
 	return k
 }
 
-func newPublic(tb testing.TB, public crypto.PublicKey, algorithms ...string) auth.Key {
+func newPublic(tb testing.TB, public crypto.PublicKey) auth.Key {
 	tb.Helper()
-	k, err := auth.NewPublic(public, algorithms...)
+	k, err := auth.NewPublic(public)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -44,6 +44,29 @@ func parseFields(object []byte) (fields, error) {
 	return f, nil
 }
 
+// shape returns how many members a JSON object has, those of one name counted
+// each, and how deep it is. The text must be valid.
+func shape(object []byte) (members, depth int) {
+	level, inText := 0, false
+	for i := 0; i < len(object); i++ {
+		switch c := object[i]; {
+		case inText && c == '\\':
+			i++
+		case c == '"':
+			inText = !inText
+		case inText:
+		case c == '{' || c == '[':
+			level++
+			depth = max(depth, level)
+		case c == '}' || c == ']':
+			level--
+		case c == ':' && level == 1:
+			members++
+		}
+	}
+	return members, depth
+}
+
 // text returns the string called name; ok is false when it is something else,
 // and true when it is absent.
 func (f fields) text(name string) (s string, ok bool) {

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,6 +18,8 @@ import (
 const (
 	minSecret  = 32   // octets, the size of HS256's hash
 	minRSABits = 2048 // RFC 7518, 3.3
+	maxRSABits = 8192 // each verification costs
+	minRSAExp  = 65537
 )
 
 // Key is key material and the algorithms that it may be used with; the first of
@@ -54,9 +57,12 @@ func NewHMAC(secret []byte, algorithms ...string) (Key, error) {
 	if len(secret) == 0 {
 		return Key{}, errors.New("auth: empty HMAC secret")
 	}
+	// Whoever verifies with the text of a public key accepts tokens from all who have it.
 	if bytes.HasPrefix(bytes.TrimSpace(secret), []byte("-----BEGIN ")) {
-		// Whoever verifies with the text of a public key accepts tokens from all who have it.
 		return Key{}, errors.New("auth: HMAC secret is a PEM file: use ParsePrivateKey or ParsePublicKey")
+	}
+	if _, err := x509.ParsePKIXPublicKey(secret); err == nil {
+		return Key{}, errors.New("auth: HMAC secret is a public key: use NewPublic")
 	}
 	secret = bytes.Clone(secret)
 	m := newMaterial(secret)
@@ -72,8 +78,8 @@ func NewPublic(key crypto.PublicKey, algorithms ...string) (Key, error) {
 	m := newMaterial(key)
 	switch k := key.(type) {
 	case *rsa.PublicKey:
-		if bits := k.N.BitLen(); bits < minRSABits {
-			return Key{}, fmt.Errorf("auth: RSA key of %d bits is too weak: at least %d are required", bits, minRSABits)
+		if err := checkRSA(k); err != nil {
+			return Key{}, err
 		}
 		m.kind = "an RSA key"
 		return m.pin(algorithms, "RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -82,6 +88,9 @@ func NewPublic(key crypto.PublicKey, algorithms ...string) (Key, error) {
 		algorithm := ecdsaAlgorithm(curve)
 		if algorithm == "" {
 			return Key{}, fmt.Errorf("auth: ECDSA key on %s: allowed are P-256, P-384 and P-521", curve)
+		}
+		if _, err := k.ECDH(); err != nil {
+			return Key{}, fmt.Errorf("auth: ECDSA key that is no point of %s: %w", curve, err)
 		}
 		m.kind = "an ECDSA key on " + curve
 		return m.pin(algorithms, algorithm)
@@ -93,6 +102,19 @@ func NewPublic(key crypto.PublicKey, algorithms ...string) (Key, error) {
 		return m.pin(algorithms, "EdDSA")
 	default:
 		return Key{}, fmt.Errorf("auth: public key of type %T: allowed are *rsa.PublicKey, *ecdsa.PublicKey and ed25519.PublicKey", key)
+	}
+}
+
+func checkRSA(k *rsa.PublicKey) error {
+	switch bits := k.N.BitLen(); {
+	case bits < minRSABits:
+		return fmt.Errorf("auth: RSA key of %d bits is too weak: at least %d are required", bits, minRSABits)
+	case bits > maxRSABits:
+		return fmt.Errorf("auth: RSA key of %d bits is too large: at most %d are allowed", bits, maxRSABits)
+	case k.E < minRSAExp || k.E%2 == 0:
+		return fmt.Errorf("auth: RSA key with the exponent %d: it must be odd and at least %d", k.E, minRSAExp)
+	default:
+		return nil
 	}
 }
 
@@ -170,6 +192,16 @@ func (k Key) label() string {
 // and kid.
 func (k Key) tries(algorithm, kid string) bool {
 	return slices.Contains(k.algorithms, algorithm) && (kid == "" || k.ID == "" || k.ID == kid)
+}
+
+// isPublic reports whether an algorithm is one of public keys.
+func isPublic(algorithm string) bool {
+	switch algorithm {
+	case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA":
+		return true
+	default:
+		return false
+	}
 }
 
 func ecdsaAlgorithm(curve string) string {

@@ -25,7 +25,8 @@ type SignOptions struct {
 // exp from the expiry, and the issuer and audience of the options. What the
 // claims have themselves stays, an exp too.
 func (t *Tokens) Sign(claims any, o SignOptions) (string, error) {
-	if t.signer == nil {
+	by := t.ring.Load().signer
+	if by == nil {
 		return "", ErrVerifyOnly
 	}
 	if o.Expiry < 0 {
@@ -38,7 +39,7 @@ func (t *Tokens) Sign(claims any, o SignOptions) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("auth: sign: %w", err)
 	}
-	return t.signer.token(payload)
+	return by.token(payload)
 }
 
 // payload encodes claims and appends those that are missing.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -37,102 +38,181 @@ type parsed struct {
 	claims    fields
 }
 
+// Bounds of what is taken apart before it is believed.
+const (
+	maxToken = 64 << 10 // octets
+	maxDepth = 64
+)
+
 func parse(token string) (*parsed, *Error) {
-	if token == "" {
-		return nil, invalid("jwt must be provided")
-	}
-	if strings.Count(token, ".") != 2 {
-		return nil, invalid("jwt malformed")
+	switch {
+	case token == "":
+		return nil, invalid(ReasonMissing, "jwt must be provided")
+	case len(token) > maxToken:
+		return nil, invalid(ReasonLength, "jwt malformed")
+	case strings.Count(token, ".") != 2:
+		return nil, invalid(ReasonParts, "jwt malformed")
 	}
 	dot := strings.LastIndexByte(token, '.')
 	p := &parsed{signed: token[:dot], signature: token[dot+1:]}
 	header, payload, _ := strings.Cut(p.signed, ".")
-	if !isBase64URL(p.signature) || !p.readHeader(header) || !p.readPayload(payload) {
-		return nil, invalid("invalid token")
+	why := p.readHeader(header)
+	if why == "" {
+		why = p.readPayload(payload)
+	}
+	if why == "" && !isBase64URL(p.signature) {
+		why = ReasonEncoding
+	}
+	if why != "" {
+		return nil, invalid(why, "invalid token")
 	}
 	return p, nil
 }
 
-// readHeader reports whether the header is one. It takes alg and kid; an alg
+// readHeader takes alg and kid, or says what is wrong with the header. An alg
 // that is missing or no string stays empty, which no key is pinned to.
-func (p *parsed) readHeader(segment string) bool {
-	text, ok := decodeSegment(segment)
-	if !ok {
-		return false
+func (p *parsed) readHeader(segment string) Reason {
+	_, header, why := readObject(segment, ReasonHeader)
+	if why != "" {
+		return why
 	}
-	header, err := parseFields(text)
-	if err != nil || header["crit"] != nil {
-		return false
+	if b64, there := header["b64"]; header["crit"] != nil || there && string(b64) != "true" {
+		return ReasonCritical
+	}
+	_, named := header.text("typ")
+	kid, identified := header.text("kid")
+	if !named || !identified {
+		return ReasonHeader
 	}
 	p.algorithm, _ = header.text("alg")
-	p.kid, ok = header.text("kid")
-	return ok
+	p.kid = kid
+	return ""
 }
 
-func (p *parsed) readPayload(segment string) bool {
-	text, ok := decodeSegment(segment)
-	if !ok {
-		return false
+func (p *parsed) readPayload(segment string) (why Reason) {
+	p.payload, p.claims, why = readObject(segment, ReasonPayload)
+	return why
+}
+
+// readObject decodes base64url, which must have been written in the one way that
+// there is, and hold a JSON object in UTF-8. why is what to call it where it does
+// not.
+func readObject(segment string, why Reason) ([]byte, fields, Reason) {
+	if !isBase64URL(segment) {
+		return nil, nil, ReasonEncoding
 	}
-	claims, err := parseFields(text)
-	p.payload, p.claims = text, claims
-	return err == nil
+	text, err := base64.RawURLEncoding.Strict().DecodeString(segment)
+	if err != nil {
+		return nil, nil, ReasonEncoding
+	}
+	object, err := parseFields(text)
+	if err != nil || !utf8.Valid(text) {
+		return nil, nil, why
+	}
+	switch members, depth := shape(text); {
+	case depth > maxDepth:
+		return nil, nil, why
+	case members != len(object):
+		return nil, nil, ReasonDuplicate
+	}
+	return text, object, ""
 }
 
 // checkSignature tries the keys that the token may have been signed with.
 func (t *Tokens) checkSignature(p *parsed) *Error {
 	if p.signature == "" {
-		return invalid("jwt signature is required")
+		return invalid(ReasonUnsigned, "jwt signature is required")
 	}
-	if !slices.ContainsFunc(t.options.Keys, func(k Key) bool { return k.tries(p.algorithm, "") }) {
-		return invalid("invalid algorithm")
+	keys := t.ring.Load().keys
+	published, unknown := t.published(p)
+	suits := func(k Key) bool { return k.tries(p.algorithm, "") }
+	if unknown == nil && !slices.ContainsFunc(keys, suits) && !slices.ContainsFunc(published, suits) {
+		return invalid(ReasonAlgorithm, "invalid algorithm")
 	}
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(p.signature)
 	if err != nil {
-		return invalid("invalid signature")
+		return invalid(ReasonEncoding, "invalid signature")
 	}
-	m := method(p.algorithm)
-	for _, k := range t.options.Keys {
-		if k.tries(p.algorithm, p.kid) && k.verify(m, p.signed, signature) == nil {
-			return nil
-		}
+	if p.signedByOne(keys, signature) || p.signedByOne(published, signature) {
+		return nil
 	}
-	return invalid("invalid signature")
+	if unknown != nil {
+		return &Error{Name: nameOther, Message: "the key of the token is not known yet", Reason: ReasonKeys}
+	}
+	return invalid(ReasonSignature, "invalid signature")
 }
+
+// published asks the source, unless a key of ours has the token's id, or none of
+// an issuer could have its algorithm.
+func (t *Tokens) published(p *parsed) ([]Key, error) {
+	ours := func(k Key) bool { return k.ID != "" && k.ID == p.kid && k.tries(p.algorithm, p.kid) }
+	if t.options.Source == nil || !isPublic(p.algorithm) || slices.ContainsFunc(t.ring.Load().keys, ours) {
+		return nil, nil
+	}
+	return t.options.Source.Keys(p.kid)
+}
+
+func (p *parsed) signedByOne(keys []Key, signature []byte) bool {
+	m := method(p.algorithm)
+	return slices.ContainsFunc(keys, func(k Key) bool {
+		return k.tries(p.algorithm, p.kid) && k.verify(m, p.signed, signature) == nil
+	})
+}
+
+// clockSkew is by how much the iat of a token may be ahead of this clock.
+const clockSkew = 5 * time.Minute
 
 func (t *Tokens) checkClaims(p *parsed) (Claims, *Error) {
 	c := Claims{Raw: p.payload}
 	now := t.options.Now()
 	var ok bool
 	if c.NotBefore, ok = p.claims.date("nbf"); !ok {
-		return c, invalid("invalid nbf value")
+		return c, invalid(ReasonDate, "invalid nbf value")
 	}
 	if c.NotBefore.After(now.Add(t.options.Leeway)) {
-		return c, &Error{Name: nameNotBefore, Message: "jwt not active", Date: c.NotBefore}
+		return c, early(ReasonNotBefore, c.NotBefore)
 	}
 	if c.Expiry, ok = p.claims.date("exp"); !ok {
-		return c, invalid("invalid exp value")
+		return c, invalid(ReasonDate, "invalid exp value")
 	}
 	_, expires := p.claims["exp"]
-	if expires && !now.Before(c.Expiry.Add(t.options.Leeway)) {
-		return c, &Error{Name: nameExpired, Message: "jwt expired", Expiry: c.Expiry, Bad: true}
-	}
-	if !expires && t.options.RequireExpiry {
-		return c, invalid("jwt expiry is required")
+	if err := t.checkExpiry(c.Expiry, expires, now); err != nil {
+		return c, err
 	}
 	if c.IssuedAt, ok = p.claims.date("iat"); !ok {
-		return c, invalid("invalid iat value")
+		return c, invalid(ReasonDate, "invalid iat value")
+	}
+	if c.IssuedAt.After(now.Add(t.options.Leeway + clockSkew)) {
+		return c, early(ReasonFuture, c.IssuedAt)
 	}
 	return c, t.checkParties(p.claims)
 }
 
+func early(why Reason, date time.Time) *Error {
+	return &Error{Name: nameNotBefore, Message: "jwt not active", Reason: why, Date: date}
+}
+
+func (t *Tokens) checkExpiry(expiry time.Time, expires bool, now time.Time) *Error {
+	longest := t.options.MaxLifetime
+	switch {
+	case expires && !now.Before(expiry.Add(t.options.Leeway)):
+		return &Error{Name: nameExpired, Message: "jwt expired", Reason: ReasonExpired, Expiry: expiry, Bad: true}
+	case !expires && (t.options.RequireExpiry || longest > 0):
+		return invalid(ReasonNoExpiry, "jwt expiry is required")
+	case longest > 0 && expiry.After(now.Add(longest+t.options.Leeway)):
+		return invalid(ReasonLifetime, "jwt lifetime is too long")
+	default:
+		return nil
+	}
+}
+
 func (t *Tokens) checkParties(claims fields) *Error {
 	if want := t.options.Audience; want != "" && !slices.Contains(audience(claims), want) {
-		return invalid("jwt audience invalid. expected: " + want)
+		return invalid(ReasonAudience, "jwt audience invalid. expected: "+want)
 	}
 	if want := t.options.Issuer; want != "" {
 		if got, _ := claims.text("iss"); got != want {
-			return invalid("jwt issuer invalid. expected: " + want)
+			return invalid(ReasonIssuer, "jwt issuer invalid. expected: "+want)
 		}
 	}
 	return nil
@@ -150,16 +230,6 @@ func audience(claims fields) []string {
 	}
 	one, _ := claims.text("aud")
 	return []string{one}
-}
-
-// decodeSegment decodes base64url, which must have been written in the one way
-// that there is, and hold UTF-8.
-func decodeSegment(segment string) ([]byte, bool) {
-	if !isBase64URL(segment) {
-		return nil, false
-	}
-	text, err := base64.RawURLEncoding.Strict().DecodeString(segment)
-	return text, err == nil && utf8.Valid(text)
 }
 
 // isBase64URL reports whether s has digits of base64url only; the decoder

@@ -23,7 +23,7 @@ func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
 	t.Parallel()
 	all := completed(t)
 	want := []string{
-		"", "serve", "pub", "sub", "call", "bench", "token", "token sign", "token verify", "token inspect", "token set", "token remove",
+		"", "serve", "pub", "sub", "call", "bench", "token", "token sign", "token verify", "token inspect", "token set", "token remove", "token revoke", "token revocations",
 		"nodes", "channels", "count", "disconnect", "kick", "cluster", "cluster init", "cluster cert", "plugins", "routes",
 		"config", "config check", "config print", "config schema", "health", "version", "completion",
 	}
@@ -119,7 +119,7 @@ func TestBashCompletesWordsOfTheCommand(t *testing.T) {
 	script := bashScript(completed(t))
 	for _, c := range []struct{ line, want string }{
 		{"skein s", "serve sub"},
-		{"skein token ", "sign verify inspect set remove --help"},
+		{"skein token ", "sign verify inspect set remove revoke revocations --help"},
 		{"skein token s", "sign set"},
 		{"skein serve --max-m", "--max-message"},
 		{"skein serve --addr x --no-", "--no-start-page --no-api"},

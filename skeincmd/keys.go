@@ -3,8 +3,10 @@ package skeincmd
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/skeinrt/skein/auth"
+	"github.com/skeinrt/skein/auth/jwks"
 	"github.com/skeinrt/skein/skeincmd/internal/conf"
 )
 
@@ -16,21 +18,40 @@ func (c *config) tokens(a *app) (t *auth.Tokens, random bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if len(keys) == 0 {
+	var source auth.KeySource // an interface: a nil pointer in it would not be nil
+	if c.published != nil {
+		source = c.published
+	} else if len(keys) == 0 {
 		key, err := auth.NewHMAC([]byte(auth.GenerateSecret()))
 		if err != nil {
 			return nil, false, fmt.Errorf("make a random key: %w", err)
 		}
 		keys, random = []auth.Key{key}, true
 	}
-	t, err = c.signer(keys)
+	t, err = c.signer(keys, source)
 	return t, random, c.blame(c.firstKey(), err)
 }
 
-func (c *config) signer(keys []auth.Key) (*auth.Tokens, error) {
+func (c *config) signer(keys []auth.Key, source auth.KeySource) (*auth.Tokens, error) {
+	a := &c.Auth
 	return auth.New(auth.Options{
-		Keys: keys, DefaultExpiry: max(c.Auth.AuthExpiry, 0), AllowWeak: c.Auth.AuthAllowWeak,
+		Keys: keys, Source: source, DefaultExpiry: max(a.AuthExpiry, 0), AllowWeak: a.AuthAllowWeak,
+		Issuer: a.AuthIssuer, Audience: a.AuthAudience, RequireExpiry: a.AuthRequireExpiry,
+		MaxLifetime: max(a.AuthMaxLifetime, 0), Leeway: max(a.AuthLeeway, 0),
 	})
+}
+
+// findPublished makes the set of keys that an issuer publishes, where there is one. It fetches nothing.
+func (c *config) findPublished(log *slog.Logger) error {
+	if c.Auth.AuthJWKS == "" {
+		return nil
+	}
+	set, err := jwks.New(jwks.Options{URL: c.Auth.AuthJWKS, Logger: log})
+	if err != nil {
+		return c.blame("authJWKS", err)
+	}
+	c.published = set
+	return nil
 }
 
 // firstKey is the setting to name where an error is about the keys together.

@@ -117,6 +117,19 @@ func limitSamples() map[string][]string {
 	}
 }
 
+// tokenSamples are those of what tokens must be like.
+func tokenSamples() map[string][]string {
+	return map[string][]string{
+		"authIssuer":        {"a", "b", "c"},
+		"authAudience":      {"a", "b", "c"},
+		"authRequireExpiry": {"true", "false", "true"},
+		"authMaxLifetime":   {"1h", "2h", "3h"},
+		"authLeeway":        {"1s", "2s", "3s"},
+		"authJWKS":          {`"https://a/"`, `"https://b/"`, `"https://c/"`},
+		"revocations":       {"a", "b", "c"},
+	}
+}
+
 // TestEachSettingIsTakenFromEachLayer runs every setting through the file, the environment and the command line.
 func TestEachSettingIsTakenFromEachLayer(t *testing.T) {
 	t.Parallel()
@@ -126,6 +139,7 @@ func TestEachSettingIsTakenFromEachLayer(t *testing.T) {
 		"authKeys": true, "endpoints": true, "channels": true, "plugins": true,
 	}
 	all := samples()
+	maps.Copy(all, tokenSamples())
 	for _, f := range conf.Fields(reflect.TypeFor[settings]()) {
 		values, ok := all[f.Key]
 		if !ok && !notHere[f.Key] {
@@ -180,7 +194,7 @@ func checkLayers(t *testing.T, f conf.Field, values []string) {
 func TestABadValueIsToldWithItsLayer(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{
-		"drain", "stopTimeout", "clusterInsecure", "clusterMin", "clusterAlone", "joinTimeout", "authAlgorithm", "authAllowWeak", "authExpiry", "maxMessage", "maxChannels", "maxOutbox", "maxStall", "maxDepth", "maxBatch", "sessionRates", "userRates", "addressRates", "maxUserSessions", "maxPending", "maxPendingPerAddress",
+		"drain", "stopTimeout", "clusterInsecure", "clusterMin", "clusterAlone", "joinTimeout", "authAlgorithm", "authAllowWeak", "authExpiry", "authRequireExpiry", "authMaxLifetime", "authLeeway", "maxMessage", "maxChannels", "maxOutbox", "maxStall", "maxDepth", "maxBatch", "sessionRates", "userRates", "addressRates", "maxUserSessions", "maxPending", "maxPendingPerAddress",
 		"maxConnections", "maxConnectionsPerAddress", "maxAcceptRate", "compression", "startPage", "api", "metrics", "admin", "logLevel",
 		"logFormat", "driver",
 	} {
@@ -207,7 +221,7 @@ func TestABadValueIsToldWithItsLayer(t *testing.T) {
 
 func TestRangesAreChecked(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"drain=-1s", "cluster-min=-1", "stop-timeout=-1s", "auth-expiry=-1s", "max-channels=-1", "max-stall=-1s", "max-depth=-1", "max-batch=-1", "max-user-sessions=-1", "max-connections=-1", "max-accept-rate=-0.5"} {
+	for _, key := range []string{"drain=-1s", "cluster-min=-1", "stop-timeout=-1s", "auth-expiry=-1s", "auth-max-lifetime=-1s", "auth-leeway=-1s", "max-channels=-1", "max-stall=-1s", "max-depth=-1", "max-batch=-1", "max-user-sessions=-1", "max-connections=-1", "max-accept-rate=-0.5"} {
 		flag := "--" + key
 		_, errs, code := outcome(t, inDir(t, nil, nil), "config", "check", flag)
 		name, _, _ := strings.Cut(flag, "=")

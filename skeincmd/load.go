@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/auth/jwks"
 	"github.com/skeinrt/skein/skeincmd/internal/conf"
 )
 
@@ -34,6 +35,9 @@ type config struct {
 	places conf.Places       // of what the file says
 	given  map[string]string // key → flag or variable
 	told   map[string]bool   // paths of values that are wrong
+
+	published *jwks.Set // nil: no issuer publishes keys
+	rings     []keyring // of the endpoints that have keys of their own
 }
 
 // source is where the value of a path is from: --addr, SKEIN_ADDR, skein.yaml:1:7, or "" for the default.
@@ -185,6 +189,8 @@ func (c *config) checkRanges() error {
 		{"clusterMin", c.Cluster.ClusterMin < 0},
 		{"joinTimeout", c.Cluster.JoinTimeout < 0},
 		{"authExpiry", c.Auth.AuthExpiry < 0},
+		{"authMaxLifetime", c.Auth.AuthMaxLifetime < 0},
+		{"authLeeway", c.Auth.AuthLeeway < 0},
 		{"maxMessage", c.Limits.MaxMessage < 0},
 		{"maxChannels", c.Limits.MaxChannels < 0},
 		{"maxOutbox", c.Limits.MaxOutbox < 0},
@@ -216,7 +222,7 @@ func (c *config) exposed() error {
 }
 
 func (c *config) hasKeys() bool {
-	return c.Auth.AuthKey != "" || c.Auth.AuthPublicKey != "" || c.Auth.AuthPrivateKey != "" || len(c.Auth.AuthKeys) > 0
+	return c.Auth.AuthKey != "" || c.Auth.AuthPublicKey != "" || c.Auth.AuthPrivateKey != "" || len(c.Auth.AuthKeys) > 0 || c.Auth.AuthJWKS != ""
 }
 
 // connections is the limit in force. Files are left for what is not a connection of a client.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/auth"
 	"github.com/skeinrt/skein/engine"
 	"github.com/skeinrt/skein/plugin/admin"
 	"github.com/skeinrt/skein/skeincmd/internal/conf"
@@ -28,6 +29,7 @@ type node struct {
 	parts  []part
 	log    *slog.Logger
 	random bool // tokens are signed with a key of this process
+	tokens *auth.Tokens
 
 	ownPace bool // of collecting garbage: the environment says nothing about it
 
@@ -41,10 +43,10 @@ func (a *app) build(c *config) (*node, error) {
 	log := c.logger(a.Err)
 	options, random, err := c.options(a, log)
 	parts, wrong := c.parts(a)
-	n := &node{Server: skein.New(options), config: c, parts: parts, log: log, random: random, ownPace: a.unset("GOGC") && a.unset("GOMEMLIMIT"), supervisor: a.supervisor()}
+	n := &node{Server: skein.New(options), config: c, parts: parts, log: log, random: random, tokens: options.Tokens, ownPace: a.unset("GOGC") && a.unset("GOMEMLIMIT"), supervisor: a.supervisor()}
 	errs := []error{err, wrong}
 	if err == nil && wrong == nil {
-		errs = append(errs, n.register(n.Server, func(p part) skein.Plugin { return p.plugin }), n.registerFigures(options.Engine))
+		errs = append(errs, n.register(n.Server, func(p part) skein.Plugin { return p.plugin }), n.registerFigures(options.Engine), n.registerPublished())
 	}
 	return n, errors.Join(errs...)
 }
@@ -69,6 +71,7 @@ func (n *node) register(s *skein.Server, as func(part) skein.Plugin) error {
 }
 
 func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool, err error) {
+	missing := c.findPublished(log)
 	tokens, random, err := c.tokens(a)
 	endpoints, wrong := c.endpoints(a)
 	proxies, _ := c.proxies() // its error is told by check
@@ -80,7 +83,8 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 			MaxMessage: int(c.Limits.MaxMessage), Outbox: int(c.Limits.MaxOutbox), Channels: c.Limits.MaxChannels,
 			Stall: c.Limits.MaxStall, Depth: c.Limits.MaxDepth, Batch: c.Limits.MaxBatch, Rates: c.Limits.SessionRates.rates(),
 		},
-		Channels: c.channels(),
+		Channels:    c.channels(),
+		Revocations: skein.Revocations{File: a.orNone(c.Auth.Revocations)},
 		Conns: skein.ConnLimits{
 			Total: c.connections(), PerAddress: c.Limits.MaxConnectionsPerAddress, PerSecond: c.Limits.MaxAcceptRate,
 			PerUser: c.Limits.MaxUserSessions, Pending: c.Limits.MaxPending, PendingPerAddress: c.Limits.MaxPendingPerAddress,
@@ -97,7 +101,7 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 	} else {
 		o.EngineName = c.Parts.Engine
 	}
-	return o, random, errors.Join(err, wrong, bad, c.joinCluster(a, &o))
+	return o, random, errors.Join(missing, err, wrong, bad, c.joinCluster(a, &o))
 }
 
 // drain is the option's value, whose zero is the default.
@@ -157,14 +161,15 @@ func (c *config) endpoint(a *app, path string, e endpoint) (skein.Endpoint, erro
 	if err != nil {
 		return made, err
 	}
-	made.Tokens, err = c.signer(keys)
+	made.Tokens, err = c.signer(keys, nil)
+	c.rings = append(c.rings, keyring{e.Path, made.Tokens})
 	return made, c.blame(path, err)
 }
 
 func (c *config) channels() []skein.ChannelOptions {
 	var list []skein.ChannelOptions
 	for _, x := range c.Lists.Channels {
-		o := skein.ChannelOptions{Pattern: x.Pattern, MaxDelay: x.MaxDelay}
+		o := skein.ChannelOptions{Pattern: x.Pattern, MaxDelay: x.MaxDelay, EndWithToken: x.EndWithToken}
 		_ = o.Slow.UnmarshalText([]byte(x.Slow)) // the table of settings has the same names
 		list = append(list, o)
 	}

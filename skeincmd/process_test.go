@@ -45,8 +45,10 @@ func processIn(t *testing.T, env []string, args ...string) (cmd *exec.Cmd, log *
 	cmd = exec.Command(os.Args[0], append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
 	cmd.Env = append(append(os.Environ(), asCommand+"=1"), env...)
 	cmd.Dir = t.TempDir()
-	if err := os.WriteFile(cmd.Dir+"/stubborn.yaml", []byte("plugins: [{use: stubborn}]\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"stubborn": "plugins: [{use: stubborn}]\n", "keyed": "authKey: 0123456789abcdef0123456789abcdef\n"} {
+		if err := os.WriteFile(cmd.Dir+"/"+name+".yaml", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 //	nats VAR USER PASSWORD [CERT KEY CA] starts a NATS, and sets the variable to its address
 //	keypair KIND PRIVATE PUBLIC, certificate CERT KEY
 //	token VAR ARG…       runs skein token sign and keeps the token in a variable
+//	issuer VAR DIR       publishes the RSA keys of a directory, ID.pub, and sets the variable to the URL
+//	replace FILE BY      gives a file the content of another one, at once
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -64,6 +66,8 @@ func TestCommands(t *testing.T) {
 			"keypair":     keypair,
 			"certificate": certificate,
 			"token":       signInto,
+			"issuer":      startIssuer,
+			"replace":     replaceWith,
 		},
 	})
 }

@@ -42,6 +42,7 @@ func (s *serveCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
 		return errors.Join(err, n.stop(ctx))
 	}
 	defer profiles.close()
+	defer n.watchKeys(ctx, a, func() (*config, error) { return a.load(k, s.Config, &s.Settings) })()
 	a.banner(n, listener.Addr(), profiles)
 	n.warn(ctx)
 	n.report(ctx, isServing)

@@ -73,7 +73,16 @@ type authSettings struct {
 	AuthAlgorithm  string        `default:"auto" enum:"auto,HS256,HS384,HS512,RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA" placeholder:"NAME" help:"Algorithm of these keys. auto: HS256 for a secret, otherwise the one of the key's type."`
 	AuthAllowWeak  bool          `help:"Accept a secret of fewer than 32 octets, which can be guessed from one token."`
 	AuthExpiry     time.Duration `default:"24h" placeholder:"TIME" help:"How long a signed token lives."`
-	AuthKeys       []authKey     `kong:"-" doc:"More keys, for rotation: all verify; the first of all keys that can, signs. The keys above come first."`
+
+	AuthIssuer        string        `placeholder:"TEXT" help:"Issuer (iss) that every token must name, and that signed ones get. Empty: any."`
+	AuthAudience      string        `placeholder:"TEXT" help:"Audience (aud) that every token must name, and that signed ones get. Empty: any."`
+	AuthRequireExpiry bool          `help:"Refuse tokens without exp, which are good for ever."`
+	AuthMaxLifetime   time.Duration `default:"0s" placeholder:"TIME" help:"Refuse tokens that are good for longer than this, and those without exp; revocations are then forgotten after it. 0: any."`
+	AuthLeeway        time.Duration `default:"0s" placeholder:"TIME" help:"By how much the clocks of issuer and node may differ: a token is good that much before its nbf and after its exp."`
+	AuthJWKS          string        `placeholder:"URL" help:"URL of the keys that an issuer publishes (a JSON Web Key Set), which verify tokens too. Begins with https, but on this machine."`
+	Revocations       string        `placeholder:"FILE" help:"File that keeps what is revoked, so that it survives the end of all nodes; each node has its own. Empty: it lives as long as one node does."`
+
+	AuthKeys []authKey `kong:"-" doc:"More keys, for rotation: all verify; the first of all keys that can, signs. The keys above come first."`
 }
 
 // authKey is one entry of authKeys.
@@ -152,6 +161,8 @@ type channel struct {
 	Pattern  string        `doc:"An exact name, or a prefix ended by one *."`
 	MaxDelay time.Duration `default:"0s" doc:"How long a message may wait at each subscriber for others to leave with, 1s at most. A few milliseconds make a busy channel several times cheaper."`
 	Slow     string        `default:"close" enum:"close,dropOldest,dropNewest,keepLatest" doc:"What a session that does not take what it is sent may miss: nothing, and it is closed; the oldest messages; the newest; or all but the latest. See tuning."`
+
+	EndWithToken bool `doc:"Only sessions with a token subscribe, and the subscription ends when the token expires, is removed or is revoked."`
 }
 
 // endpoint is one entry of endpoints.

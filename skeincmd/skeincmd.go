@@ -32,7 +32,7 @@ const (
 )
 
 // Main runs the command line of this process and exits with 0 when all is well, 1 when something failed, and 2 when
-// the command line is wrong. SIGINT and SIGTERM end it gently, the second one at once.
+// the command line is wrong. SIGINT and SIGTERM end it gently, the second one at once. SIGHUP lets a node read its keys again.
 func Main(catalog skein.Catalog) {
 	ctx, stop := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -43,7 +43,13 @@ func Main(catalog skein.Catalog) {
 		<-signals
 		os.Exit(exitFailed)
 	}()
-	os.Exit(Run(ctx, os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, catalog))
+	a := newApp(Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, catalog)
+	a.hangUps = func() (<-chan os.Signal, func()) {
+		told := make(chan os.Signal, 1)
+		signal.Notify(told, syscall.SIGHUP)
+		return told, func() { signal.Stop(told) }
+	}
+	os.Exit(a.run(ctx, os.Args[1:]))
 }
 
 // Streams are what a command reads from, writes to and talks with.
@@ -61,8 +67,11 @@ type Streams struct {
 // Run runs one command line, without the program's name, until it is done or ctx is. It returns the exit code.
 // It reads the process's environment and working directory, but changes nothing of the process.
 func Run(ctx context.Context, args []string, s Streams, catalog skein.Catalog) int {
-	a := &app{catalog: catalog, Streams: s, lookup: os.LookupEnv, environ: os.Environ()}
-	return a.run(ctx, args)
+	return newApp(s, catalog).run(ctx, args)
+}
+
+func newApp(s Streams, catalog skein.Catalog) *app {
+	return &app{catalog: catalog, Streams: s, lookup: os.LookupEnv, environ: os.Environ()}
 }
 
 // app is what every command works with.
@@ -71,7 +80,8 @@ type app struct {
 	catalog skein.Catalog
 	dir     string // relative paths begin here; "" is the working directory
 	lookup  func(name string) (string, bool)
-	environ []string // NAME=VALUE
+	environ []string                                    // NAME=VALUE
+	hangUps func() (told <-chan os.Signal, stop func()) // of a process of its own; nil is none
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
@@ -166,6 +176,14 @@ func (a *app) path(file string) string {
 		return file
 	}
 	return filepath.Join(a.dir, file)
+}
+
+// orNone is path for a file that may not be named.
+func (a *app) orNone(file string) string {
+	if file == "" {
+		return ""
+	}
+	return a.path(file)
 }
 
 func (a *app) read(file string) ([]byte, error) {

@@ -1,11 +1,13 @@
 package skeincmd
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -22,6 +24,9 @@ type tokenCmd struct {
 	Inspect tokenInspectCmd `cmd:"" help:"Print what a token says, without verifying it."`
 	Set     tokenSetCmd     `cmd:"" help:"Give sessions of a cluster a token with these claims, on whatever node they are."`
 	Remove  tokenRemoveCmd  `cmd:"" help:"End the authentication of sessions of a cluster, on whatever node they are."`
+
+	Revoke      tokenRevokeCmd      `cmd:"" help:"Make tokens of a cluster good for nothing, those that sessions have and those that clients keep, on all nodes."`
+	Revocations tokenRevocationsCmd `cmd:"" help:"List what is revoked."`
 }
 
 // keyFlags are the keys of a node, from the same places.
@@ -30,10 +35,19 @@ type keyFlags struct {
 	Auth   authSettings `embed:"" group:"auth"`
 }
 
-func (f *keyFlags) tokens(a *app, k *kong.Context) (*auth.Tokens, error) {
+// tokens are those of the keys; fetch also gets the keys that an issuer publishes, which verify.
+func (f *keyFlags) tokens(ctx context.Context, a *app, k *kong.Context, fetch bool) (*auth.Tokens, error) {
 	c, err := a.load(k, f.Config, &settings{Auth: f.Auth})
 	if err != nil {
 		return nil, err
+	}
+	if err := c.findPublished(slog.New(slog.DiscardHandler)); err != nil {
+		return nil, err
+	}
+	if c.published != nil && fetch {
+		if err := c.published.Fetch(ctx); err != nil {
+			return nil, c.blame("authJWKS", err)
+		}
 	}
 	t, random, err := c.tokens(a)
 	if random {
@@ -49,8 +63,8 @@ type tokenSignCmd struct {
 }
 
 // Run prints the token.
-func (s *tokenSignCmd) Run(a *app, k *kong.Context) error {
-	tokens, err := s.tokens(a, k)
+func (s *tokenSignCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
+	tokens, err := s.tokens(ctx, a, k, false)
 	if err != nil {
 		return err
 	}
@@ -85,8 +99,8 @@ type tokenVerifyCmd struct {
 }
 
 // Run prints the claims of a good token.
-func (s *tokenVerifyCmd) Run(a *app, k *kong.Context) error {
-	tokens, err := s.tokens(a, k)
+func (s *tokenVerifyCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
+	tokens, err := s.tokens(ctx, a, k, true)
 	if err != nil {
 		return err
 	}
@@ -96,7 +110,7 @@ func (s *tokenVerifyCmd) Run(a *app, k *kong.Context) error {
 	}
 	claims, err := tokens.Verify(token)
 	if refused, ok := errors.AsType[*auth.Error](err); ok {
-		return fmt.Errorf("%s: %w", refused.Name, refused)
+		return fmt.Errorf("%s: %w (%s)", refused.Name, refused, refused.Reason)
 	}
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)

@@ -9,8 +9,11 @@
 //	POST /api/kick             {"user": "ann", "channel": "a", "message": "no"}  →  {"sessions": 1}
 //	POST /api/set-token        {"user": "ann", "claims": {"username": "ann", "role": "host"}}  →  {"sessions": 3}
 //	POST /api/remove-token     {"user": "ann"}  →  {"sessions": 3}
+//	POST /api/revocations      {"user": "ann"}, {"tokenId": "t1"} or {"before": "2026-01-02T03:04:05Z"}  →  {"sessions": 3}
+//	GET  /api/revocations      →  {"revocations": [{"user": "ann", "before": "…", "at": "…"}]}
+//	DELETE /api/revocations    ?user=ann, ?tokenId=t1 or ?all=true  →  {}
 //
-// A "session" or a "tokenId" may stand in place of the user. 200 to a publication means what Server.Publish promises: the
+// A "session" or a "tokenId" may stand in place of the user of what acts on sessions. 200 to a publication means what Server.Publish promises: the
 // hooks have allowed it and the engine has taken it over. Every error is {"error": {"name", "message"}}.
 package api
 
@@ -19,7 +22,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/skeinrt/skein"
@@ -89,6 +94,9 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	s.route(h, http.MethodPost, base+"/kick", s.kick)
 	s.route(h, http.MethodPost, base+"/set-token", s.setToken)
 	s.route(h, http.MethodPost, base+"/remove-token", s.removeToken)
+	s.routes(h, base+"/revocations", map[string]operation{
+		http.MethodPost: s.revoke, http.MethodGet: s.revocations, http.MethodDelete: s.unrevoke,
+	})
 	h.HandleFunc(base+"/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusNotFound, "NotFoundError", "there is no %s in the API", r.URL.Path))
 	})
@@ -114,7 +122,24 @@ func (s *service) met(err error) {
 type operation func(r *http.Request, g grant) (any, error)
 
 func (s *service) route(h *skein.Host, method, path string, op operation) {
-	h.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
+	s.routes(h, path, map[string]operation{method: op})
+}
+
+// routes serves a path by the methods that it takes.
+func (s *service) routes(h *skein.Host, path string, ops map[string]operation) {
+	methods := slices.Sorted(maps.Keys(ops))
+	for _, method := range methods {
+		h.HandleFunc(method+" "+path, s.serve(ops[method]))
+	}
+	allowed := strings.Join(methods, ", ")
+	h.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", allowed)
+		fail(w, problem(http.StatusMethodNotAllowed, "MethodNotAllowedError", "%s takes %s, not %s", r.URL.Path, allowed, r.Method))
+	})
+}
+
+func (s *service) serve(op operation) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		g, err := s.door.admit(r)
 		if err != nil {
 			fail(w, err)
@@ -128,9 +153,5 @@ func (s *service) route(h *skein.Host, method, path string, op operation) {
 			return
 		}
 		reply(w, http.StatusOK, out)
-	})
-	h.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", method)
-		fail(w, problem(http.StatusMethodNotAllowed, "MethodNotAllowedError", "%s takes %s, not %s", r.URL.Path, method, r.Method))
-	})
+	}
 }

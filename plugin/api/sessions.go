@@ -9,10 +9,18 @@ import (
 
 // act reads an order of somebody who may act on sessions.
 func act(r *http.Request, g grant, into any, send string) error {
+	if err := operate(g); err != nil {
+		return err
+	}
+	return decode(r, into, send)
+}
+
+// operate refuses who may not act on sessions.
+func operate(g grant) error {
 	if !g.operator {
 		return problem(http.StatusForbidden, skein.NameAuth, "a token does not let you act on sessions: that takes a key")
 	}
-	return decode(r, into, send)
+	return nil
 }
 
 func (s *service) disconnect(r *http.Request, g grant) (any, error) {

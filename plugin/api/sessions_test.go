@@ -206,6 +206,17 @@ func TestMalformedOrderIsToldWhatIsWrong(t *testing.T) {
 		{post("/api/set-token", `{"user":"a","claims":[]}`), 400, "the claims are not a JSON object"},
 		{post("/api/set-token", `{"claims":{}}`), 400, "a target is"},
 		{post("/api/remove-token", `[]`), 400, "the body is an array"},
+		{post("/api/revocations", `{}`), 400, "a user, a token id, or a time"},
+		{post("/api/revocations", ``), 400, `send {"user": …}, {"tokenId": …} or {"before": …}`},
+		{post("/api/revocations", `{"user":"a","tokenId":"b"}`), 400, "not about both"},
+		{post("/api/revocations", `{"user":"a","at":"now"}`), 400, `unknown field "at"`},
+		{post("/api/revocations", `{"before":"yesterday"}`), 400, `"before" is "yesterday": send a time as 2026-01-02T03:04:05Z`},
+		{post("/api/revocations", `{"before":"2999-01-01T00:00:00Z"}`), 400, "is to come"},
+		{post("/api/revocations", `{"user":"a","until":"1999-01-01T00:00:00Z"}`), 400, "over at once"},
+		{call{method: http.MethodDelete, path: "/api/revocations"}, 400, "give one of user, tokenId and all=true"},
+		{call{method: http.MethodDelete, path: "/api/revocations?user=a&all=true"}, 400, "give one of"},
+		{call{method: http.MethodDelete, path: "/api/revocations?user=a"}, 404, "there is no such revocation"},
+		{call{method: http.MethodPut, path: "/api/revocations"}, 405, "takes DELETE, GET, POST"},
 		{get("/api/kick"), 405, "takes POST"},
 		{post("/api/nodes", `{}`), 405, "takes GET"},
 	} {
@@ -238,6 +249,8 @@ func TestOrdersTakeAKey(t *testing.T) {
 	orders := []call{
 		post("/api/disconnect", `{"user":"a"}`), post("/api/kick", `{"user":"a","channel":"x"}`),
 		post("/api/set-token", `{"user":"a","claims":{}}`), post("/api/remove-token", `{"user":"a"}`),
+		post("/api/revocations", `{"user":"a"}`), get("/api/revocations"),
+		{method: http.MethodDelete, path: "/api/revocations?user=a"},
 	}
 	looks := []call{get("/api/nodes"), get("/api/sessions"), get("/api/channels"), get("/api/channels/x")}
 	for _, c := range []struct {
