@@ -167,7 +167,7 @@ func (s *Server) letIn(w http.ResponseWriter, r *http.Request, question func(ctx
 		plainError(w, statusOf(err, http.StatusUnauthorized), messageOf(err))
 		return from, false
 	}
-	if !o.allow(r) {
+	if !s.allows(o, r) {
 		s.refuseOrigin(w, r)
 		return from, false
 	}

@@ -21,7 +21,7 @@ import (
 // pages of foreign origins are refused, but for reading: see Options.Origins.
 func Operation[I, O any](h *Host, pattern string, fn func(ctx context.Context, in I) (O, error)) {
 	h.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if err := h.server.origins.foreign(r); err != nil {
+		if err := h.server.foreign(h.server.origins, r); err != nil {
 			writeError(w, err)
 			return
 		}

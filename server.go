@@ -91,7 +91,7 @@ func New(o Options) *Server {
 	s.scheme = jsonWebTokens{o.Tokens}
 	s.doorman.rates.set(o.Rates)
 	s.doorman.turns = newTurnstile()
-	s.doorman.limits, s.doorman.proxies = o.Conns.InForce(), o.Proxies
+	s.doorman.limits, s.doorman.proxies = o.Conns.InForce(), o.Door.Proxies
 	return s
 }
 

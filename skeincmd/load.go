@@ -234,13 +234,13 @@ func (c *config) rawPath() string {
 
 func (c *config) proxies() ([]netip.Prefix, error) {
 	var list []netip.Prefix
-	for _, text := range c.Listen.Proxies {
+	for _, text := range c.Listen.TrustedProxies {
 		p, err := netip.ParsePrefix(text)
 		if addr, bad := netip.ParseAddr(text); bad == nil {
 			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil {
-			return nil, c.blame("proxies", fmt.Errorf("%q is not an address or a network, as in 10.0.0.0/8", text))
+			return nil, c.blame("trustedProxies", fmt.Errorf("%q is not an address or a network, as in 10.0.0.0/8", text))
 		}
 		list = append(list, p)
 	}

@@ -69,7 +69,6 @@ func (n *node) register(s *skein.Server, as func(part) skein.Plugin) error {
 func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool, err error) {
 	tokens, random, err := c.tokens(a)
 	endpoints, wrong := c.endpoints(a)
-	proxies, _ := c.proxies() // its error is told by check
 	certificate, bad := c.tls(a, log)
 	o = skein.Options{
 		Addr: c.Listen.Addr, Node: c.Cluster.Node, Version: builtFrom(debug.ReadBuildInfo()).Version,
@@ -87,7 +86,7 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 		},
 		Driver:   c.Parts.driver(),
 		Timeouts: skein.Timeouts{Drain: c.drain(), Stop: c.Listen.StopTimeout},
-		TLS:      certificate, Proxies: proxies, Logger: log,
+		TLS:      certificate, Door: c.door(), Logger: log,
 	}
 	if c.Parts.Engine == memoryEngine {
 		o.Engine = engine.NewMemory()
@@ -95,6 +94,16 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 		o.EngineName = c.Parts.Engine
 	}
 	return o, random, errors.Join(err, wrong, bad, c.joinCluster(a, &o))
+}
+
+// door says how connections come in.
+func (c *config) door() skein.Door {
+	proxies, _ := c.proxies() // its error is told by check
+	d := skein.Door{Proxies: proxies}
+	if c.Listen.ForwardedHeader == "forwarded" {
+		d.Header = "Forwarded"
+	}
+	return d
 }
 
 // drain is the option's value, whose zero is the default.

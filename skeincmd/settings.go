@@ -25,13 +25,14 @@ type settings struct {
 
 // listenSettings say where the node is found and who may come.
 type listenSettings struct {
-	Addr        string        `default:"127.0.0.1:8000" placeholder:"HOST:PORT" help:"Address to listen on. Port 0 takes a free one."`
-	Origins     conf.Names    `placeholder:"ORIGIN,…" help:"Web origins that may connect, in SocketCluster's syntax: host:port, host:*, *:port, *:*, and *.host for subdomains. Empty: the server's own host, and clients that send no Origin."`
-	Proxies     conf.Names    `placeholder:"CIDR,…" help:"Proxies whose X-Forwarded-For is believed, as in 10.0.0.0/8."`
-	TLSCert     string        `placeholder:"FILE" help:"PEM file of the certificate and its chain. Serves TLS, with --tls-key."`
-	TLSKey      string        `placeholder:"FILE" secret:"false" help:"PEM file of the certificate's private key."`
-	Drain       time.Duration `default:"5s" placeholder:"TIME" help:"Over how long clients are sent away when the node stops, so that they do not all come to other nodes at once; less where nobody is left. 0: all at once."`
-	StopTimeout time.Duration `default:"2s" placeholder:"TIME" help:"How long everything else may take to end when the node stops."`
+	Addr            string        `default:"127.0.0.1:8000" placeholder:"HOST:PORT" help:"Address to listen on. Port 0 takes a free one."`
+	Origins         conf.Names    `placeholder:"ORIGIN,…" help:"Web origins that may connect, in SocketCluster's syntax: host:port, host:*, *:port, *:*, and *.host for subdomains. Empty: the server's own host, and clients that send no Origin."`
+	TrustedProxies  conf.Names    `placeholder:"CIDR,…" help:"Proxies that are believed for whom they ask, as in 10.0.0.0/8."`
+	ForwardedHeader string        `default:"x-forwarded-for" enum:"x-forwarded-for,forwarded" placeholder:"NAME" help:"Header in which they say it: x-forwarded-for, with X-Forwarded-Proto and X-Forwarded-Host, or forwarded (RFC 7239). The other one is ignored."`
+	TLSCert         string        `placeholder:"FILE" help:"PEM file of the certificate and its chain. Serves TLS, with --tls-key."`
+	TLSKey          string        `placeholder:"FILE" secret:"false" help:"PEM file of the certificate's private key."`
+	Drain           time.Duration `default:"5s" placeholder:"TIME" help:"Over how long clients are sent away when the node stops, so that they do not all come to other nodes at once; less where nobody is left. 0: all at once."`
+	StopTimeout     time.Duration `default:"2s" placeholder:"TIME" help:"How long everything else may take to end when the node stops."`
 }
 
 // clusterSettings make a node one of several, which connect to each other.
