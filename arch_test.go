@@ -18,25 +18,26 @@ const module = "github.com/skeinrt/skein"
 // arrows is the table of ARCHITECTURE.md: which packages of ours a package may import. "" is the root; a name that ends
 // with "/..." is a whole tree. Test files are free.
 func arrows() map[string][]string {
-	root := []string{"engine", "auth", "internal/wire", "internal/hub", "internal/ws"}
+	root := []string{"engine", "auth", "internal/wire", "internal/hub", "internal/ws", "internal/proxyproto"}
 	return map[string][]string{
-		"":                  root,
-		"engine":            {},
-		"engine/enginetest": {"engine"},
-		"engine/natsengine": {"engine"},
-		"auth":              {},
-		"internal/wire":     {},
-		"internal/hub":      {},
-		"internal/ws":       {},
-		"client":            {"internal/wire", "internal/ws"},
-		"internal/load":     {"client", "internal/wire", "internal/ws"},
-		"skeintest":         {"", "client", "engine"},
-		"plugin/...":        {"", "auth"},
-		"bundled":           {"", "engine", "auth", "plugin/..."},
-		"skeincmd/...":      {"", "engine", "auth", "client", "plugin/...", "skeincmd/...", "internal/load", "engine/natsengine"},
-		"cmd/skein":         {"skeincmd", "bundled"},
-		"examples/...":      {"", "engine", "auth", "client", "bundled", "skeincmd", "skeintest", "plugin/...", "examples/..."},
-		"e2e/...":           {"", "engine", "engine/natsengine", "auth", "client", "skeincmd"},
+		"":                    root,
+		"engine":              {},
+		"engine/enginetest":   {"engine"},
+		"engine/natsengine":   {"engine"},
+		"auth":                {},
+		"internal/wire":       {},
+		"internal/hub":        {},
+		"internal/ws":         {},
+		"internal/proxyproto": {},
+		"client":              {"internal/wire", "internal/ws"},
+		"internal/load":       {"client", "internal/wire", "internal/ws"},
+		"skeintest":           {"", "client", "engine"},
+		"plugin/...":          {"", "auth"},
+		"bundled":             {"", "engine", "auth", "plugin/..."},
+		"skeincmd/...":        {"", "engine", "auth", "client", "plugin/...", "skeincmd/...", "internal/load", "engine/natsengine"},
+		"cmd/skein":           {"skeincmd", "bundled"},
+		"examples/...":        {"", "engine", "auth", "client", "bundled", "skeincmd", "skeintest", "plugin/...", "examples/..."},
+		"e2e/...":             {"", "engine", "engine/natsengine", "auth", "client", "skeincmd"},
 	}
 }
 

@@ -83,7 +83,7 @@ func (d *Door) followXForwarded(h http.Header, v *visit) {
 	v.passed = scheme != "" || host != "" || h.Get(xForwardedFor) != ""
 	list := backwards{lines: h.Values(xForwardedFor)}
 	for d.trusts(v.addr) {
-		text, _ := list.next()
+		text := list.next()
 		text = strings.TrimSpace(text)
 		if inner, bare := strings.CutSuffix(text, "]"); bare {
 			text = strings.TrimPrefix(inner, "[")
@@ -99,7 +99,7 @@ func (d *Door) followXForwarded(h http.Header, v *visit) {
 func (d *Door) followForwarded(h http.Header, v *visit) {
 	list := backwards{lines: h.Values(forwarded)}
 	for d.trusts(v.addr) {
-		text, _ := list.next()
+		text := list.next()
 		e, ok := parseForwarded(text)
 		if !ok {
 			return
@@ -127,7 +127,7 @@ func (v *visit) ask(scheme, host string) {
 	}
 }
 
-// backwards takes the elements of a header's lists from the right. Commas within quotes do not divide; quotes are counted
+// backwards takes the elements of a header's lists from the right, and empty ones when there are no more. Commas within quotes do not divide; quotes are counted
 // from the right, too, so that one which a client has left open ends nothing.
 type backwards struct {
 	lines []string // not yet begun
@@ -135,10 +135,10 @@ type backwards struct {
 	begun bool
 }
 
-func (b *backwards) next() (element string, ok bool) {
+func (b *backwards) next() string {
 	if !b.begun {
 		if len(b.lines) == 0 {
-			return "", false
+			return ""
 		}
 		end := len(b.lines) - 1
 		b.line, b.lines, b.begun = b.lines[end], b.lines[:end], true
@@ -149,18 +149,19 @@ func (b *backwards) next() (element string, ok bool) {
 		case b.line[i] == '"':
 			quoted = !quoted
 		case b.line[i] == ',' && !quoted:
-			element, b.line = b.line[i+1:], b.line[:i]
-			return element, true
+			element := b.line[i+1:]
+			b.line = b.line[:i]
+			return element
 		}
 	}
 	b.begun = false
-	return b.line, true
+	return b.line
 }
 
 // lastValue is the rightmost value of a header, which the nearest proxy has written.
 func lastValue(h http.Header, name string) string {
 	list := backwards{lines: h.Values(name)}
-	text, _ := list.next()
+	text := list.next()
 	return strings.TrimSpace(text)
 }
 

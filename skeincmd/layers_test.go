@@ -56,6 +56,10 @@ func samples() map[string][]string {
 		"node":                     {"a", "b", "c"},
 		"origins":                  {"[u]", "[v]", "[w]"},
 		"forwardedHeader":          {"forwarded", "x-forwarded-for", "forwarded"},
+		"proxyProtocol":            {"true", "false", "true", "--trusted-proxies=::1"},
+		"hsts":                     {"1h", "2h", "3h"},
+		"operatorAddr":             {"127.0.0.1:7", "127.0.0.1:8", "127.0.0.1:9"},
+		"operatorAPI":              {"true", "false", "true", "--operator-addr=127.0.0.1:7"},
 		"trustedProxies":           {`["10.0.0.1"]`, `["10.0.0.2"]`, `["10.0.0.3"]`},
 		"drain":                    {"1s", "2s", "3s"},
 		"stopTimeout":              {"1s", "2s", "3s"},
@@ -109,7 +113,7 @@ func samples() map[string][]string {
 func TestEachSettingIsTakenFromEachLayer(t *testing.T) {
 	t.Parallel()
 	notHere := map[string]bool{ // they name files, have one value only, or are not flags: the scripts have them
-		"tlsCert": true, "tlsKey": true, "clusterCert": true, "clusterKey": true, "clusterCA": true, "natsCredentials": true,
+		"tlsCert": true, "tlsKey": true, "tlsMin": true, "clusterCert": true, "clusterKey": true, "clusterCA": true, "natsCredentials": true,
 		"natsNkey": true, "natsCA": true, "natsCert": true, "natsKey": true, "authPublicKey": true, "authPrivateKey": true, "driver": true,
 		"authKeys": true, "endpoints": true, "channels": true, "plugins": true,
 	}

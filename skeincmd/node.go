@@ -99,7 +99,9 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 // door says how connections come in.
 func (c *config) door() skein.Door {
 	proxies, _ := c.proxies() // its error is told by check
-	d := skein.Door{Proxies: proxies}
+	d := skein.Door{
+		Proxies: proxies, ProxyProtocol: c.Listen.ProxyProtocol, Operators: c.Operators.OperatorAddr, HSTS: c.TLS.HSTS,
+	}
 	if c.Listen.ForwardedHeader == "forwarded" {
 		d.Header = "Forwarded"
 	}
@@ -115,15 +117,25 @@ func (c *config) drain() time.Duration {
 }
 
 func (c *config) tls(a *app, log *slog.Logger) (*tls.Config, error) {
-	if c.Listen.TLSCert == "" || c.Listen.TLSKey == "" {
-		return nil, nil
+	if !c.secure() || len(c.TLS.TLSCert) != len(c.TLS.TLSKey) {
+		return nil, nil // check tells what is missing
 	}
-	pair, err := a.pair(c.Listen.TLSCert, c.Listen.TLSKey, log)
-	if err != nil {
-		return nil, c.blame("tlsCert", err)
+	made := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.TLS.TLSMin == "1.3" {
+		made.MinVersion = tls.VersionTLS13
 	}
-	return &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}, nil
+	var all certificates
+	var errs []error
+	for i, cert := range c.TLS.TLSCert {
+		one, err := a.pair(cert, c.TLS.TLSKey[i], log)
+		all, errs = append(all, one), append(errs, c.blame("tlsCert", err))
+	}
+	made.GetCertificate = all.get
+	return made, errors.Join(errs...)
 }
+
+// secure reports whether the node speaks TLS itself.
+func (c *config) secure() bool { return len(c.TLS.TLSCert) > 0 }
 
 // endpoints are those of the file, or one with the node's settings.
 func (c *config) endpoints(a *app) ([]skein.Endpoint, error) {

@@ -102,13 +102,13 @@ type desk struct {
 }
 
 func (d *desk) register(h *skein.Host, static http.Handler) {
-	h.HandleFunc("GET "+d.path, d.page)
-	h.HandleFunc("GET "+d.path+"/{$}", d.page)
-	h.Handle("GET "+d.path+"/assets/{file}", static)
-	h.HandleFunc("POST "+d.path+"/login", d.signIn)
-	h.HandleFunc("POST "+d.path+"/logout", d.signOut)
-	h.HandleFunc("GET "+d.path+"/state", d.state)
-	h.HandleFunc(d.path+"/pages/{plugin}/", d.foreign)
+	h.HandleFunc("GET "+d.path, d.page, skein.Operators)
+	h.HandleFunc("GET "+d.path+"/{$}", d.page, skein.Operators)
+	h.Handle("GET "+d.path+"/assets/{file}", static, skein.Operators)
+	h.HandleFunc("POST "+d.path+"/login", d.signIn, skein.Operators)
+	h.HandleFunc("POST "+d.path+"/logout", d.signOut, skein.Operators)
+	h.HandleFunc("GET "+d.path+"/state", d.state, skein.Operators)
+	h.HandleFunc(d.path+"/pages/{plugin}/", d.foreign, skein.Operators)
 }
 
 // view is what the templates show.

@@ -38,6 +38,8 @@ type Plugin struct {
 	Claim string `default:"publish" doc:"claim that says what the bearer of a token may do"`
 	// Open serves whoever can reach the server, without a key: everybody can then publish anything.
 	Open bool `doc:"serve everybody without a key"`
+	// Operators serves it on the listener for operators alone, where there is one (Door.Operators).
+	Operators bool `doc:"serve it on the listener for operators alone"`
 	// MaxBody is the largest body of a request in bytes. 0 is 1 MiB.
 	MaxBody int64 `default:"1048576" doc:"largest body of a request in bytes"`
 }
@@ -76,8 +78,11 @@ func (p *Plugin) Validate() error {
 // Setup registers the routes.
 func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	s := &service{
-		server: h.Server(), maxBody: cmp.Or(p.MaxBody, defaultMaxBody),
+		server: h.Server(), audience: skein.Clients, maxBody: cmp.Or(p.MaxBody, defaultMaxBody),
 		door: newDoor(h.Server(), p.Keys, cmp.Or(p.Claim, "publish"), p.Open),
+	}
+	if p.Operators {
+		s.audience = skein.Operators
 	}
 	base := cmp.Or(p.Path, "/api")
 	s.route(h, http.MethodPost, base+"/publish", s.publish)
@@ -91,15 +96,16 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	s.route(h, http.MethodPost, base+"/remove-token", s.removeToken)
 	h.HandleFunc(base+"/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusNotFound, "NotFoundError", "there is no %s in the API", r.URL.Path))
-	})
+	}, s.audience)
 	return nil
 }
 
 // service is the API of one server.
 type service struct {
-	server  *skein.Server
-	door    *door
-	maxBody int64
+	server   *skein.Server
+	door     *door
+	audience skein.Audience
+	maxBody  int64
 }
 
 // operation answers a request that the door has let in: a value to encode, or an error.
@@ -119,9 +125,9 @@ func (s *service) route(h *skein.Host, method, path string, op operation) {
 			return
 		}
 		reply(w, http.StatusOK, out)
-	})
+	}, s.audience)
 	h.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", method)
 		fail(w, problem(http.StatusMethodNotAllowed, "MethodNotAllowedError", "%s takes %s, not %s", r.URL.Path, method, r.Method))
-	})
+	}, s.audience)
 }

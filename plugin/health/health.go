@@ -37,14 +37,14 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	server := h.Server()
 	h.HandleFunc("GET "+cmp.Or(p.Live, "/healthz"), func(w http.ResponseWriter, _ *http.Request) {
 		write(w, http.StatusOK, status{Status: "ok", Node: server.Node()})
-	})
+	}, skein.Everybody)
 	h.HandleFunc("GET "+cmp.Or(p.Ready, "/readyz"), func(w http.ResponseWriter, r *http.Request) {
 		if failing := causes(server.Ready(r.Context())); len(failing) > 0 {
 			write(w, http.StatusServiceUnavailable, status{"not ready", server.Node(), failing})
 			return
 		}
 		write(w, http.StatusOK, status{Status: "ready", Node: server.Node()})
-	})
+	}, skein.Everybody)
 	return nil
 }
 

@@ -69,7 +69,7 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		scrape.ServeHTTP(w, r)
-	})
+	}, skein.Operators)
 	return nil
 }
 
