@@ -48,6 +48,8 @@ func only() map[string][]string {
 		"github.com/klauspost/":            {"internal/ws"},
 		"github.com/nats-io/":              {"engine/natsengine"},
 		"github.com/alecthomas/kong":       {"skeincmd/..."},
+		"github.com/caddyserver/":          {"skeincmd/..."},
+		"go.uber.org/zap":                  {"skeincmd/..."},
 		"github.com/goccy/go-yaml":         {"skeincmd/..."},
 		"github.com/golang-jwt/":           {"auth"},
 		"github.com/prometheus/":           {"plugin/metrics"},

@@ -38,6 +38,9 @@ func (a *app) banner(n *node, clients, operators net.Addr, profiles profiler) {
 			a.printf("%-14s %s%s://%s%s%s\n", p.label(r), scheme, secure, host, r.Path, n.keyNote(p))
 		}
 	}
+	if m := n.config.acme; m != nil && m.addr != nil {
+		a.printf("%-14s http://%s/\n", "ACME", reachable(m.addr))
+	}
 	if profiles.addr != nil {
 		a.printf("%-14s http://%s/debug/pprof/\n", "profiles", reachable(profiles.addr))
 	}

@@ -3,6 +3,7 @@ package skeincmd
 import (
 	"bytes"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -51,18 +52,9 @@ func samples() map[string][]string {
 		listening = "--cluster-listen=127.0.0.1:6201"
 		external  = "--nats=nats://127.0.0.1:4222"
 	)
-	return map[string][]string{
-		"addr":                     {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+	all := doorSamples()
+	maps.Copy(all, map[string][]string{
 		"node":                     {"a", "b", "c"},
-		"origins":                  {"[u]", "[v]", "[w]"},
-		"forwardedHeader":          {"forwarded", "x-forwarded-for", "forwarded"},
-		"proxyProtocol":            {"true", "false", "true", "--trusted-proxies=::1"},
-		"hsts":                     {"1h", "2h", "3h"},
-		"operatorAddr":             {"127.0.0.1:7", "127.0.0.1:8", "127.0.0.1:9"},
-		"operatorAPI":              {"true", "false", "true", "--operator-addr=127.0.0.1:7"},
-		"trustedProxies":           {`["10.0.0.1"]`, `["10.0.0.2"]`, `["10.0.0.3"]`},
-		"drain":                    {"1s", "2s", "3s"},
-		"stopTimeout":              {"1s", "2s", "3s"},
 		"clusterListen":            {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
 		"clusterAdvertise":         {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", listening},
 		"clusterJoin":              {`["a:1", "b:2"]`, `["b:1"]`, `["c:1"]`, listening},
@@ -106,6 +98,26 @@ func samples() map[string][]string {
 		"logLevel":                 {"debug", "warn", "error"},
 		"logFormat":                {"json", "text", "json"},
 		"engine":                   {"a", "b", "c"},
+	})
+	return all
+}
+
+// doorSamples are those of how clients and operators come in.
+func doorSamples() map[string][]string {
+	return map[string][]string{
+		"addr":            {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+		"origins":         {"[u]", "[v]", "[w]"},
+		"forwardedHeader": {"forwarded", "x-forwarded-for", "forwarded"},
+		"proxyProtocol":   {"true", "false", "true", "--trusted-proxies=::1"},
+		"hsts":            {"1h", "2h", "3h"},
+		"operatorAddr":    {"127.0.0.1:7", "127.0.0.1:8", "127.0.0.1:9"},
+		"operatorAPI":     {"true", "false", "true", "--operator-addr=127.0.0.1:7"},
+		"trustedProxies":  {`["10.0.0.1"]`, `["10.0.0.2"]`, `["10.0.0.3"]`},
+		"drain":           {"1s", "2s", "3s"},
+		"stopTimeout":     {"1s", "2s", "3s"},
+		"acme":            {"[a.example]", "[b.example]", "[c.example]"},
+		"acmeStorage":     {"a", "b", "c"},
+		"acmeHTTP":        {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
 	}
 }
 
@@ -113,7 +125,7 @@ func samples() map[string][]string {
 func TestEachSettingIsTakenFromEachLayer(t *testing.T) {
 	t.Parallel()
 	notHere := map[string]bool{ // they name files, have one value only, or are not flags: the scripts have them
-		"tlsCert": true, "tlsKey": true, "tlsMin": true, "clusterCert": true, "clusterKey": true, "clusterCA": true, "natsCredentials": true,
+		"tlsCert": true, "tlsKey": true, "tlsMin": true, "acmeCA": true, "acmeEmail": true, "acmeDirectory": true, "clusterCert": true, "clusterKey": true, "clusterCA": true, "natsCredentials": true,
 		"natsNkey": true, "natsCA": true, "natsCert": true, "natsKey": true, "authPublicKey": true, "authPrivateKey": true, "driver": true,
 		"authKeys": true, "endpoints": true, "channels": true, "plugins": true,
 	}

@@ -34,6 +34,7 @@ type config struct {
 	places conf.Places       // of what the file says
 	given  map[string]string // key → flag or variable
 	told   map[string]bool   // paths of values that are wrong
+	acme   *acme             // nil: certificates are given, or there is no TLS
 }
 
 // source is where the value of a path is from: --addr, SKEIN_ADDR, skein.yaml:1:7, or "" for the default.
@@ -130,7 +131,7 @@ func (c *config) takeFlags(k *kong.Context, from *settings) {
 // check finds what types cannot say.
 func (c *config) check() error {
 	_, proxies := c.proxies()
-	return errors.Join(c.checkAddresses(), c.checkPaths(), c.checkDoor(), c.checkRanges(), c.checkCluster(), proxies, c.exposed())
+	return errors.Join(c.checkAddresses(), c.checkPaths(), c.checkDoor(), c.checkACME(), c.checkRanges(), c.checkCluster(), proxies, c.exposed())
 }
 
 func (c *config) checkAddresses() error {

@@ -124,6 +124,12 @@ func (c *config) tls(a *app, log *slog.Logger) (*tls.Config, error) {
 	if c.TLS.TLSMin == "1.3" {
 		made.MinVersion = tls.VersionTLS13
 	}
+	if len(c.TLS.Acme) > 0 {
+		var err error
+		c.acme, err = c.newACME(a, log)
+		made.GetCertificate, made.NextProtos = c.acme.get, []string{"acme-tls/1"}
+		return made, err
+	}
 	var all certificates
 	var errs []error
 	for i, cert := range c.TLS.TLSCert {
@@ -135,7 +141,7 @@ func (c *config) tls(a *app, log *slog.Logger) (*tls.Config, error) {
 }
 
 // secure reports whether the node speaks TLS itself.
-func (c *config) secure() bool { return len(c.TLS.TLSCert) > 0 }
+func (c *config) secure() bool { return len(c.TLS.TLSCert) > 0 || len(c.TLS.Acme) > 0 }
 
 // endpoints are those of the file, or one with the node's settings.
 func (c *config) endpoints(a *app) ([]skein.Endpoint, error) {

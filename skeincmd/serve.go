@@ -29,6 +29,10 @@ func (s *serveCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
 		return err
 	}
 	defer at.close()
+	defer n.config.acme.stop()
+	if err := n.config.acme.start(ctx, at.clients); err != nil {
+		return err
+	}
 	if err := n.probeRoutes(ctx); err != nil {
 		return err
 	}
@@ -162,6 +166,7 @@ func (n *node) serve(ctx context.Context, at listeners) error {
 	tidying, rest := context.WithCancel(ctx)
 	defer rest()
 	go tidy(tidying, n.ownPace, func() int { return n.Stats().Conns })
+	n.config.acme.manage(ctx)
 	var failed error
 	select {
 	case failed = <-served:

@@ -37,10 +37,16 @@ type listenSettings struct {
 
 // tlsSettings make the node speak TLS itself.
 type tlsSettings struct {
-	TLSCert conf.Names    `placeholder:"FILE,…" help:"PEM files of certificates with their chains, the one for clients that name no host first. Serves TLS, with --tls-key. They are read again when they change."`
-	TLSKey  conf.Names    `placeholder:"FILE,…" secret:"false" help:"PEM files of their private keys, in the same order."`
-	TLSMin  string        `default:"1.2" enum:"1.2,1.3" placeholder:"VERSION" help:"Least version of TLS: 1.2 or 1.3."`
-	HSTS    time.Duration `placeholder:"TIME" help:"How long browsers shall use https only, once they have come by it (Strict-Transport-Security), as in 8760h. 0: they are not told."`
+	TLSCert       conf.Names    `placeholder:"FILE,…" help:"PEM files of certificates with their chains, the one for clients that name no host first. Serves TLS, with --tls-key. They are read again when they change."`
+	TLSKey        conf.Names    `placeholder:"FILE,…" secret:"false" help:"PEM files of their private keys, in the same order."`
+	TLSMin        string        `default:"1.2" enum:"1.2,1.3" placeholder:"VERSION" help:"Least version of TLS: 1.2 or 1.3."`
+	HSTS          time.Duration `placeholder:"TIME" help:"How long browsers shall use https only, once they have come by it (Strict-Transport-Security), as in 8760h. 0: they are not told."`
+	Acme          conf.Names    `placeholder:"DOMAIN,…" help:"Domains to get certificates for by ACME, in place of --tls-cert. The authority must reach the node at port 443, or at 80 with --acme-http. Using it means to agree to the authority's terms."`
+	AcmeEmail     string        `placeholder:"ADDRESS" help:"Where the authority writes to when something is wrong."`
+	AcmeDirectory string        `default:"https://acme-v02.api.letsencrypt.org/directory" placeholder:"URL" help:"Directory of the authority."`
+	AcmeStorage   string        `default:"acme" placeholder:"DIR" help:"Directory that keeps certificates, their keys and the account. Nodes that share it share the certificates."`
+	AcmeHTTP      string        `placeholder:"HOST:PORT" help:"Address of a listener for the authority's questions by HTTP, as in :80. It sends everybody else on to https."`
+	AcmeCA        string        `placeholder:"FILE" help:"PEM file of the authority that has signed the directory's own certificate. Empty: those of the system."`
 }
 
 // clusterSettings make a node one of several, which connect to each other.
