@@ -18,7 +18,7 @@ const module = "github.com/skeinrt/skein"
 // arrows is the table of ARCHITECTURE.md: which packages of ours a package may import. "" is the root; a name that ends
 // with "/..." is a whole tree. Test files are free.
 func arrows() map[string][]string {
-	root := []string{"engine", "auth", "internal/wire", "internal/hub", "internal/ws", "internal/proxyproto"}
+	root := []string{"engine", "auth", "internal/wire", "internal/hub", "internal/ws", "internal/proxyproto", "internal/secure"}
 	return map[string][]string{
 		"":                    root,
 		"engine":              {},
@@ -29,12 +29,13 @@ func arrows() map[string][]string {
 		"internal/hub":        {},
 		"internal/ws":         {},
 		"internal/proxyproto": {},
+		"internal/secure":     {},
 		"client":              {"internal/wire", "internal/ws"},
 		"internal/load":       {"client", "internal/wire", "internal/ws"},
 		"skeintest":           {"", "client", "engine"},
-		"plugin/...":          {"", "auth"},
+		"plugin/...":          {"", "auth", "internal/secure"},
 		"bundled":             {"", "engine", "auth", "plugin/..."},
-		"skeincmd/...":        {"", "engine", "auth", "client", "plugin/...", "skeincmd/...", "internal/load", "engine/natsengine"},
+		"skeincmd/...":        {"", "engine", "auth", "client", "plugin/...", "skeincmd/...", "internal/load", "internal/secure", "engine/natsengine"},
 		"cmd/skein":           {"skeincmd", "bundled"},
 		"examples/...":        {"", "engine", "auth", "client", "bundled", "skeincmd", "skeintest", "plugin/...", "examples/..."},
 		"e2e/...":             {"", "engine", "engine/natsengine", "auth", "client", "skeincmd"},

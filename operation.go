@@ -12,6 +12,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/skeinrt/skein/internal/secure"
 )
 
 // Operation serves a typed HTTP operation below the plugin's prefix: the pattern is "METHOD /path". The JSON body is
@@ -229,9 +231,8 @@ func writeError(w http.ResponseWriter, err error) {
 }
 
 func writeJSON(w http.ResponseWriter, status int, body json.RawMessage) {
+	secure.Data(w.Header())
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) //nolint:gosec // JSON, with nosniff
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/internal/secure"
 )
 
 // Plugin serves the two paths. The zero value works.
@@ -65,9 +66,8 @@ func causes(err error) []string {
 }
 
 func write(w http.ResponseWriter, code int, body status) {
+	secure.Data(w.Header())
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(body) // whoever asked has gone
 }
