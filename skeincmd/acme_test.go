@@ -78,7 +78,7 @@ func resolver(t *testing.T) string {
 	go func() { ended <- server.ActivateAndServe() }()
 	t.Cleanup(func() {
 		_ = l.Close() // that ends it
-		_ = <-ended // that it is closed
+		_ = <-ended   // that it is closed
 	})
 	return l.Addr().String()
 }
