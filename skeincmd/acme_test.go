@@ -74,11 +74,14 @@ func resolver(t *testing.T) string {
 		}
 		_ = w.WriteMsg(a) // whoever asked has gone
 	})}
-	ended := make(chan error, 1)
-	go func() { ended <- server.ActivateAndServe() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = server.ActivateAndServe() // that it is closed
+		close(ended)
+	}()
 	t.Cleanup(func() {
 		_ = l.Close() // that ends it
-		_ = <-ended   // that it is closed
+		<-ended
 	})
 	return l.Addr().String()
 }

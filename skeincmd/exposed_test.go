@@ -22,8 +22,13 @@ func (o outside) Accept() (net.Conn, error) {
 	return fromOutside{c}, nil
 }
 
-func (fromOutside) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 8000} }
-func (fromOutside) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 4711} }
+func (fromOutside) LocalAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 8000}
+}
+
+func (fromOutside) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 4711}
+}
 
 // statusAt asks at an address, as a browser or a program does that knows its name.
 func statusAt(t *testing.T, addr, method, path, host string) int {
@@ -56,17 +61,20 @@ func TestOperatorsRoutesAreClosedOffLoopback(t *testing.T) {
 	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 3)
+	served := make(chan struct{}, 3)
 	listening := func(serve func(net.Listener) error) string {
 		l, err := listen(t.Context(), "addr", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		go func() { served <- serve(outside{l}) }()
+		go func() {
+			_ = serve(outside{l}) // that it is closed
+			served <- struct{}{}
+		}()
 		return l.Addr().String()
 	}
 	clients, operators := listening(n.Serve), listening(n.ServeOperators)
-	profiles := &http.Server{Handler: secured(n.withKey("", profiles()))} //nolint:gosec // it ends with the test
+	profiles := &http.Server{Handler: secured(n.withKey("", profiles()))}
 	pprofAt := listening(profiles.Serve)
 	for _, ask := range []struct {
 		addr, method, path string
@@ -96,6 +104,6 @@ func TestOperatorsRoutesAreClosedOffLoopback(t *testing.T) {
 		t.Error(err)
 	}
 	for range 3 {
-		_ = <-served // that they are closed
+		<-served
 	}
 }

@@ -3,6 +3,7 @@ package skeincmd
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -46,9 +47,7 @@ func tries(t *testing.T, base string) []*http.Request {
 	}
 	upgrade := func(more map[string]string) map[string]string {
 		h := map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": sampleKey}
-		for name, value := range more {
-			h[name] = value
-		}
+		maps.Copy(h, more)
 		return h
 	}
 	add(http.MethodPost, "/admin/login", url.Values{"key": {marked + "wrong"}}.Encode(), map[string]string{"Content-Type": "application/x-www-form-urlencoded"})
