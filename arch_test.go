@@ -18,26 +18,28 @@ const module = "github.com/skeinrt/skein"
 // arrows is the table of ARCHITECTURE.md: which packages of ours a package may import. "" is the root; a name that ends
 // with "/..." is a whole tree. Test files are free.
 func arrows() map[string][]string {
-	root := []string{"engine", "auth", "internal/wire", "internal/hub", "internal/ws"}
+	root := []string{"engine", "auth", "internal/wire", "internal/hub", "internal/ws", "internal/proxyproto", "internal/secure"}
 	return map[string][]string{
-		"":                  root,
-		"engine":            {},
-		"engine/enginetest": {"engine"},
-		"engine/natsengine": {"engine"},
-		"auth":              {},
-		"auth/jwks":         {"auth"},
-		"internal/wire":     {},
-		"internal/hub":      {},
-		"internal/ws":       {},
-		"client":            {"internal/wire", "internal/ws"},
-		"internal/load":     {"client", "internal/wire", "internal/ws"},
-		"skeintest":         {"", "client", "engine"},
-		"plugin/...":        {"", "auth"},
-		"bundled":           {"", "engine", "auth", "plugin/..."},
-		"skeincmd/...":      {"", "engine", "auth", "auth/jwks", "client", "plugin/...", "skeincmd/...", "internal/load", "engine/natsengine"},
-		"cmd/skein":         {"skeincmd", "bundled"},
-		"examples/...":      {"", "engine", "auth", "client", "bundled", "skeincmd", "skeintest", "plugin/...", "examples/..."},
-		"e2e/...":           {"", "engine", "engine/natsengine", "auth", "client", "skeincmd", "bundled", "internal/wire", "internal/ws", "e2e/..."},
+		"":                    root,
+		"engine":              {},
+		"engine/enginetest":   {"engine"},
+		"engine/natsengine":   {"engine"},
+		"auth":                {},
+		"auth/jwks":           {"auth"},
+		"internal/wire":       {},
+		"internal/hub":        {},
+		"internal/ws":         {},
+		"internal/proxyproto": {},
+		"internal/secure":     {},
+		"client":              {"internal/wire", "internal/ws"},
+		"internal/load":       {"client", "internal/wire", "internal/ws"},
+		"skeintest":           {"", "client", "engine"},
+		"plugin/...":          {"", "auth", "internal/secure"},
+		"bundled":             {"", "engine", "auth", "plugin/..."},
+		"skeincmd/...":        {"", "engine", "auth", "auth/jwks", "client", "plugin/...", "skeincmd/...", "internal/load", "internal/secure", "engine/natsengine"},
+		"cmd/skein":           {"skeincmd", "bundled"},
+		"examples/...":        {"", "engine", "auth", "client", "bundled", "skeincmd", "skeintest", "plugin/...", "examples/..."},
+		"e2e/...":             {"", "engine", "engine/natsengine", "auth", "client", "skeincmd", "bundled", "internal/wire", "internal/ws", "e2e/..."},
 	}
 }
 
@@ -48,6 +50,8 @@ func only() map[string][]string {
 		"github.com/klauspost/":            {"internal/ws"},
 		"github.com/nats-io/":              {"engine/natsengine"},
 		"github.com/alecthomas/kong":       {"skeincmd/..."},
+		"github.com/caddyserver/":          {"skeincmd/..."},
+		"go.uber.org/zap":                  {"skeincmd/..."},
 		"github.com/goccy/go-yaml":         {"skeincmd/..."},
 		"github.com/golang-jwt/":           {"auth"},
 		"github.com/prometheus/":           {"plugin/metrics"},

@@ -29,7 +29,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	closing, cut := context.WithCancel(ctx)
 	defer cut()
 	s.showUnready(ctx)
-	silent := s.stopServers(closing)
+	silent := s.stopServers(closing, false)
 	err := s.askToDrain(ctx)
 	asked := time.Since(began)
 	s.usher(ctx, s.window(ctx, began)-asked)
@@ -40,6 +40,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		continue
 	}
 	silent()
+	s.stopServers(closing, true)()
 	return errors.Join(err, s.fall(ctx, ErrStopped))
 }
 
@@ -151,15 +152,17 @@ func (s *Server) usher(ctx context.Context, window time.Duration) {
 	}
 }
 
-// stopServers closes the listeners and the connections that wait for a request. The function that it returns waits for
-// requests that are served, until ctx ends.
-func (s *Server) stopServers(ctx context.Context) (await func()) {
+// stopServers closes the listeners of clients or of operators, and the connections that wait for a request. The function
+// that it returns waits for requests that are served, until ctx ends.
+func (s *Server) stopServers(ctx context.Context, operators bool) (await func()) {
 	s.mu.Lock()
-	servers := slices.Collect(maps.Keys(s.servers))
+	servers := maps.Clone(s.servers)
 	s.mu.Unlock()
 	var closing sync.WaitGroup
-	for _, h := range servers {
-		closing.Go(func() { stopServer(ctx, h) })
+	for h, one := range servers {
+		if one.operators == operators {
+			closing.Go(func() { stopServer(ctx, h) })
+		}
 	}
 	return closing.Wait
 }

@@ -22,13 +22,13 @@ type front struct {
 	net.Listener
 	server *Server
 
-	arrivals chan arrival // for net/http
-	visits   chan *visit  // for hosts that are idle
+	arrivals chan arrival  // for net/http
+	entrants chan *entrant // for hosts that are idle
 	closed   chan struct{}
 	closing  sync.Once
 
 	mu      sync.Mutex
-	unheard map[*visit]struct{} // whose request has not been read
+	unheard map[*entrant]struct{} // whose request has not been read
 }
 
 // arrival is what Accept returns.
@@ -37,14 +37,14 @@ type arrival struct {
 	err  error
 }
 
-// hostRest is how long a goroutine waits for another visit: its stack has grown by then, which costs a new one more than
+// hostRest is how long a goroutine waits for another one: its stack has grown by then, which costs a new one more than
 // all else.
 const hostRest = 5 * time.Second
 
 func newFront(s *Server, l net.Listener) *front {
 	f := &front{
-		Listener: l, server: s, arrivals: make(chan arrival), visits: make(chan *visit), closed: make(chan struct{}),
-		unheard: map[*visit]struct{}{},
+		Listener: l, server: s, arrivals: make(chan arrival), entrants: make(chan *entrant), closed: make(chan struct{}),
+		unheard: map[*entrant]struct{}{},
 	}
 	s.life.tasks.Go(f.run)
 	return f
@@ -82,10 +82,10 @@ func (f *front) run() {
 			}
 			continue
 		}
-		v := &visit{Conn: c}
+		v := &entrant{Conn: c}
 		f.server.doorman.watch(v, http.StateNew)
 		select {
-		case f.visits <- v:
+		case f.entrants <- v:
 		default:
 			if !f.server.life.tasks.Go(func() { f.host(v) }) {
 				f.end(v)
@@ -104,8 +104,8 @@ func (f *front) pass(a arrival) bool {
 	}
 }
 
-// host sees to a visit, and then to others.
-func (f *front) host(v *visit) {
+// host sees to an entrant, and then to others.
+func (f *front) host(v *entrant) {
 	d := &desk{reader: bufio.NewReaderSize(nil, longestPlain)}
 	rest := time.NewTimer(hostRest)
 	defer rest.Stop()
@@ -113,7 +113,7 @@ func (f *front) host(v *visit) {
 		f.meet(v, d)
 		rest.Reset(hostRest)
 		select {
-		case v = <-f.visits:
+		case v = <-f.entrants:
 		case <-rest.C:
 			return
 		case <-f.closed:
@@ -123,7 +123,7 @@ func (f *front) host(v *visit) {
 }
 
 // meet reads the first request of a connection, and serves it or leaves it to net/http.
-func (f *front) meet(v *visit, d *desk) {
+func (f *front) meet(v *entrant, d *desk) {
 	read, err := f.hear(v, d)
 	if err != nil { // it broke off, or took too long: there is nobody to be answered
 		f.end(v)
@@ -140,7 +140,7 @@ func (f *front) meet(v *visit, d *desk) {
 }
 
 // hear reads until there is a header, or more than is read here.
-func (f *front) hear(v *visit, d *desk) ([]byte, error) {
+func (f *front) hear(v *entrant, d *desk) ([]byte, error) {
 	if !f.await(v) {
 		return nil, net.ErrClosed
 	}
@@ -160,8 +160,8 @@ func (f *front) hear(v *visit, d *desk) ([]byte, error) {
 	}
 }
 
-// await notes that a visit is to be ended with the listener, unless that is closed.
-func (f *front) await(v *visit) bool {
+// await notes that an entrant is to be ended with the listener, unless that is closed.
+func (f *front) await(v *entrant) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	select {
@@ -173,20 +173,20 @@ func (f *front) await(v *visit) bool {
 	}
 }
 
-func (f *front) heard(v *visit) {
+func (f *front) heard(v *entrant) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.unheard, v)
 }
 
-func (f *front) end(v *visit) {
+func (f *front) end(v *entrant) {
 	_ = v.Close() // there is nothing to be done about it
 	f.server.doorman.watch(v, http.StateClosed)
 }
 
 // serve has the server's handler answer a request, behind whose header early has come already.
-func (f *front) serve(v *visit, r *http.Request, early []byte) {
-	w := &reply{front: f, visit: v, early: early, header: http.Header{}}
+func (f *front) serve(v *entrant, r *http.Request, early []byte) {
+	w := &reply{front: f, entrant: v, early: early, header: http.Header{}}
 	defer w.end()
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // net/http compares it in the same way
@@ -201,14 +201,14 @@ func (f *front) serve(v *visit, r *http.Request, early []byte) {
 	f.server.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// visit is a connection on its way in.
-type visit struct {
+// entrant is a connection on its way in.
+type entrant struct {
 	net.Conn
 	unread []byte // has been read from it, and is for net/http
 }
 
 // Read reads what is unread first.
-func (v *visit) Read(p []byte) (int, error) {
+func (v *entrant) Read(p []byte) (int, error) {
 	if len(v.unread) == 0 {
 		return v.Conn.Read(p)
 	}
@@ -218,7 +218,7 @@ func (v *visit) Read(p []byte) (int, error) {
 }
 
 // UnwrapConn gives what is beneath, once nothing is unread.
-func (v *visit) UnwrapConn() net.Conn {
+func (v *entrant) UnwrapConn() net.Conn {
 	if len(v.unread) > 0 {
 		return v
 	}

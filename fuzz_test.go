@@ -51,15 +51,15 @@ func FuzzOrigins(f *testing.F) {
 	} {
 		f.Add(s[0], s[1], s[2])
 	}
+	srv := &Server{}
 	f.Fuzz(func(t *testing.T, entries, header, host string) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = host
 		r.Header.Set("Origin", header)
-		var none origins
-		if none.allow(r) && header != "" {
-			origin, _, ok := splitOrigin(header)
-			own, _, alsoOK := splitOrigin("http://" + host)
-			if !ok || !alsoOK || origin != own {
+		if srv.allows(nil, r) && header != "" {
+			scheme, origin, port, ok := splitOrigin(header)
+			_, own, ownPort, alsoOK := splitOrigin(scheme + "://" + host)
+			if !ok || !alsoOK || origin != own || port != ownPort {
 				t.Fatalf("without a list %q may come to %q", header, host)
 			}
 		}
@@ -67,8 +67,8 @@ func FuzzOrigins(f *testing.F) {
 		if err != nil {
 			return
 		}
-		allowed := list.allow(r)
-		if more := append(slices.Clip(list), origin{"x.example", "1"}); allowed && !more.allow(r) {
+		allowed := srv.allows(list, r)
+		if more := append(slices.Clip(list), origin{"x.example", "1"}); allowed && !srv.allows(more, r) {
 			t.Fatalf("%q is allowed by %q, and not with one more entry", header, entries)
 		}
 		if stars := strings.Contains(" "+strings.Join(strings.Fields(entries), " ")+" ", " *:* "); (header == "" || header == "null") && allowed != stars {
@@ -76,7 +76,7 @@ func FuzzOrigins(f *testing.F) {
 		}
 		one := false
 		for _, entry := range list {
-			one = one || origins{entry}.allow(r)
+			one = one || srv.allows(origins{entry}, r)
 		}
 		if one != allowed {
 			t.Fatalf("%q is allowed by %q: %v; by its entries alone: %v", header, entries, allowed, one)
@@ -96,7 +96,7 @@ func FuzzClientAddr(f *testing.F) {
 		f.Add(s[0], s[1])
 	}
 	proxies := netip.MustParsePrefix("10.0.0.0/8")
-	srv := &Server{options: Options{Proxies: []netip.Prefix{proxies}}}
+	srv := &Server{options: Options{Door: Door{Proxies: []netip.Prefix{proxies}}}}
 	f.Fuzz(func(t *testing.T, remote, forwarded string) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = remote

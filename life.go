@@ -120,12 +120,12 @@ func (s *Server) rise(ctx context.Context) error {
 	if err := s.becomeReady(ctx); err != nil {
 		return err
 	}
-	mux, err := mount(s.routes)
+	muxes, err := s.mountAll()
 	if err != nil {
 		return err
 	}
 	s.startTasks()
-	s.mux.Store(mux)
+	s.muxes.Store(&muxes)
 	return nil
 }
 
@@ -201,7 +201,7 @@ const (
 
 // fall is the way down, from wherever the way up has come.
 func (s *Server) fall(ctx context.Context, cause error) error {
-	s.mux.Store(nil)
+	s.muxes.Store(nil)
 	s.life.spare = lastChances
 	s.life.cancel(cause)
 	errs := []error{s.end(ctx, func(context.Context) error {

@@ -327,7 +327,7 @@ func TestServeTellsOfABrokenListener(t *testing.T) {
 func TestRunServesUntilItsContextEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	srv := skein.New(skein.Options{Addr: "127.0.0.1:0"})
+	srv := skein.New(skein.Options{Addr: "127.0.0.1:0", Door: skein.Door{Operators: "127.0.0.1:0"}})
 	srv.MustRegister(plugin("p", func(h *skein.Host) {
 		h.Go("end", func(context.Context) error {
 			cancel()
@@ -347,6 +347,10 @@ func TestRunTellsWhyItCannot(t *testing.T) {
 	err := skein.New(skein.Options{Addr: "127.0.0.1:none"}).Run(t.Context())
 	if err == nil || !strings.HasPrefix(err.Error(), "listen on 127.0.0.1:none: ") {
 		t.Errorf("got %v, want that it cannot listen", err)
+	}
+	o := skein.Options{Addr: "127.0.0.1:0", Door: skein.Door{Operators: "127.0.0.1:none"}}
+	if err := skein.New(o).Run(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "listen on 127.0.0.1:none: ") {
+		t.Errorf("got %v, want that it cannot listen for operators", err)
 	}
 	if err := skein.New(skein.Options{EngineName: "x"}).Run(t.Context()); err == nil {
 		t.Error("a server without an engine has run")

@@ -13,6 +13,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/skeinrt/skein/internal/secure"
 )
 
 // Operation serves a typed HTTP operation below the plugin's prefix: the pattern is "METHOD /path". The JSON body is
@@ -22,7 +24,7 @@ import (
 // pages of foreign origins are refused, but for reading: see Options.Origins.
 func Operation[I, O any](h *Host, pattern string, fn func(ctx context.Context, in I) (O, error)) {
 	h.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if err := h.server.origins.foreign(r); err != nil {
+		if err := h.server.foreign(h.server.origins, r); err != nil {
 			writeError(w, err)
 			return
 		}
@@ -234,9 +236,8 @@ func writeError(w http.ResponseWriter, err error) {
 }
 
 func writeJSON(w http.ResponseWriter, status int, body json.RawMessage) {
+	secure.Data(w.Header())
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) //nolint:gosec // JSON, with nosniff
 }

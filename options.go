@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -57,10 +56,10 @@ type Options struct {
 	// Driver is how connections wait for input: "epoll", a few loops for all TCP connections without TLS, on Linux alone, or
 	// "park", a goroutine for each, which works everywhere and takes four times the memory. "" is epoll where there is it.
 	Driver string
-	// TLS makes Run serve TLS.
+	// TLS makes Serve speak TLS, 1.2 at least where it does not say more.
 	TLS *tls.Config
-	// Proxies are the peers whose X-Forwarded-For is believed.
-	Proxies []netip.Prefix
+	// Door says how connections come in: through which proxies, and whether operators have a listener of their own.
+	Door Door
 	// Logger gets what operators must know. nil discards it.
 	Logger *slog.Logger
 }
@@ -221,7 +220,7 @@ func (o *Options) check() error {
 		}),
 		negative("Options", map[string]float64{"MinNodes": float64(o.MinNodes)}),
 		negative("Revocations", map[string]float64{"Max": float64(o.Revocations.Max)}),
-		o.Limits.check(), o.checkDriver(), o.checkCutOff(),
+		o.Limits.check(), o.checkDriver(), o.checkCutOff(), o.Door.check(),
 	)
 }
 

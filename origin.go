@@ -3,8 +3,14 @@ package skein
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+
+	"github.com/skeinrt/skein/internal/ws"
 )
 
 // origins are the web origins that may connect. nil allows the server's own host, and clients that send none.
@@ -22,12 +28,31 @@ func parseOrigins(entries []string) (origins, error) {
 	list := origins{}
 	for entry := range strings.FieldsSeq(strings.Join(entries, " ")) {
 		host, port, found := cutLast(entry, ':')
-		if !found || host == "" || port == "" || strings.Contains(entry, "/") {
+		if !found || host == "" || port == "" || strings.ContainsAny(entry, "/@") || !isPort(port) {
 			return nil, fmt.Errorf("the origin %q: write host:port, host:*, *:port or *:* (https has port 443, http 80)", entry)
 		}
-		list = append(list, origin{strings.ToLower(strings.Trim(host, "[]")), port})
+		if strings.Contains(strings.TrimPrefix(host, "*."), "*") && host != "*" {
+			return nil, fmt.Errorf("the origin %q: a * stands for the whole host, or for what is before the first dot", entry)
+		}
+		if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return nil, fmt.Errorf("the origin %q: write the host as browsers send it, in ASCII (xn--…)", entry)
+		}
+		list = append(list, origin{canonicalHost(strings.Trim(host, "[]")), port})
 	}
 	return list, nil
+}
+
+func isPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "*" || err == nil && n > 0
+}
+
+// canonicalHost gives a name or an address one form.
+func canonicalHost(host string) string {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String()
+	}
+	return strings.ToLower(host)
 }
 
 func cutLast(s string, sep byte) (before, after string, found bool) {
@@ -38,28 +63,22 @@ func cutLast(s string, sep byte) (before, after string, found bool) {
 	return s[:i], s[i+1:], true
 }
 
-// allow reports whether the request's origin may connect.
-func (o origins) allow(r *http.Request) bool {
-	if len(r.Header["Origin"]) > 1 {
+// allows reports whether the request's origin may connect.
+func (s *Server) allows(o origins, r *http.Request) bool {
+	if len(r.Header.Values("Origin")) > 1 {
 		return false // no browser sends two, and nobody knows which one counts
 	}
-	header := r.Header.Get("Origin")
 	if o == nil {
-		return header == "" || sameHost(header, r)
+		return !hasOrigin(r) || s.OwnOrigin(r)
 	}
 	host, port := "*", "*" // an absent or opaque origin matches *:* alone
-	if header != "" && header != "null" {
+	if header := r.Header.Get("Origin"); header != "" && header != "null" {
 		var ok bool
-		if host, port, ok = splitOrigin(header); !ok {
+		if _, host, port, ok = originOf(r); !ok {
 			return false
 		}
 	}
-	for _, entry := range o {
-		if entry.matches(host, port) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o, func(entry origin) bool { return entry.matches(host, port) })
 }
 
 func (o origin) matches(host, port string) bool {
@@ -72,40 +91,60 @@ func (o origin) matches(host, port string) bool {
 	return o.host == "*" || o.host == host
 }
 
-// splitOrigin returns host and port, the scheme's own where there is none.
-func splitOrigin(header string) (host, port string, ok bool) {
-	u, err := url.Parse(header)
-	if err != nil || u.Host == "" {
-		return "", "", false
+func hasOrigin(r *http.Request) bool {
+	return slices.ContainsFunc(r.Header.Values("Origin"), func(value string) bool { return value != "" })
+}
+
+// originOf reads the Origin of a request, of which there must be one.
+func originOf(r *http.Request) (scheme, host, port string, ok bool) {
+	values := r.Header.Values("Origin")
+	if len(values) != 1 {
+		return "", "", "", false
 	}
-	port = u.Port()
+	return splitOrigin(values[0])
+}
+
+// splitOrigin returns what an origin is made of, with the scheme's own port where it names none.
+func splitOrigin(text string) (scheme, host, port string, ok bool) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Hostname() == "" || u.User != nil {
+		return "", "", "", false
+	}
+	scheme, port = u.Scheme, u.Port()
+	if ws, found := strings.CutPrefix(scheme, "ws"); found { // what some clients that are no browsers send
+		scheme = "http" + ws
+	}
 	if port == "" {
 		port = "80"
-		if u.Scheme == "https" || u.Scheme == "wss" {
+		if scheme == "https" {
 			port = "443"
 		}
 	}
-	return strings.ToLower(u.Hostname()), port, true
+	return scheme, canonicalHost(u.Hostname()), port, true
 }
 
-// sameHost reports whether the origin is the host that the request was sent to.
-func sameHost(header string, r *http.Request) bool {
-	host, port, ok := splitOrigin(header)
-	if !ok {
+// OwnOrigin reports whether a request is made by a web page that was loaded from this server: from the host that the
+// client has asked for, which trusted proxies tell. It is not for a request without an Origin, nor for a name that a web
+// page has made resolve to this machine.
+func (s *Server) OwnOrigin(r *http.Request) bool {
+	scheme, host, port, ok := originOf(r)
+	v := s.options.Door.visit(r)
+	if v.scheme == "http" && !v.told {
+		v.scheme = scheme // TLS may have ended at a proxy that does not say so
+	}
+	_, ownHost, ownPort, known := splitOrigin(v.scheme + "://" + v.host)
+	if !ok || !known || scheme != "http" && scheme != "https" || host != ownHost || port != ownPort {
 		return false
 	}
-	scheme := "http://"
-	if r.TLS != nil || strings.HasPrefix(header, "https:") { // TLS may have ended at a proxy
-		scheme = "https://"
-	}
-	ownHost, ownPort, ok := splitOrigin(scheme + r.Host)
-	return ok && host == ownHost && port == ownPort
+	// No page can add a header to a WebSocket's request, so that one which only proxies write proves a proxy.
+	passed := v.passed || ws.IsUpgrade(r) && (r.Header.Get(xForwardedFor) != "" || r.Header.Get(forwarded) != "")
+	return !rebound(r, passed)
 }
 
 // foreign refuses a request that a web page of another origin makes a browser send. Reading is left to the browser's own
 // rules, and who sends no Origin is no browser.
-func (o origins) foreign(r *http.Request) error {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead || len(r.Header["Origin"]) == 0 || o.allow(r) {
+func (s *Server) foreign(o origins, r *http.Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || !hasOrigin(r) || s.allows(o, r) {
 		return nil
 	}
 	return &Error{Name: NameOrigin, Message: "Requests from the origin " + cut(r.Header.Get("Origin"), 256) + " are not allowed", Status: http.StatusForbidden}

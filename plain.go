@@ -13,7 +13,7 @@ const longestPlain = 4 * kib
 // headerEnd is the end of a header.
 const headerEnd = "\r\n\r\n"
 
-// desk is what a host needs for a visit.
+// desk is what a host needs for an entrant.
 type desk struct {
 	buf    [longestPlain]byte
 	header int // length

@@ -266,8 +266,8 @@ func TestConnectsOfALoneProxyAreNotPaced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := limited(t, skein.Options{
-			Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
-			Rates:   skein.SharedRates{Address: skein.Rates{Connects: skein.Rate{PerSecond: 1}, Packets: skein.Rate{PerSecond: 1}}},
+			Door:  skein.Door{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+			Rates: skein.SharedRates{Address: skein.Rates{Connects: skein.Rate{PerSecond: 1}, Packets: skein.Rate{PerSecond: 1}}},
 		})
 		for range 3 {
 			c, _ := openFrom(t, srv, "10.0.0.1:1", "/socketcluster/")

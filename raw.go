@@ -97,7 +97,7 @@ func HandleMessages[I, O any](h *Host, path string, fn func(ctx context.Context,
 
 // ask decides about a POST request as the endpoint does about an upgrade.
 func (e *rawEndpoint) ask(r *http.Request) (*Token, error) {
-	if err := e.origins.foreign(r); err != nil {
+	if err := e.host.server.foreign(e.origins, r); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), e.host.server.options.Timeouts.Hook)

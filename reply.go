@@ -15,13 +15,13 @@ const lingering = 500 * time.Millisecond
 
 // reply answers a request for an upgrade: the connection is taken over, or gets a refusal and ends.
 type reply struct {
-	front  *front
-	visit  *visit
-	early  []byte
-	header http.Header
-	status int
-	body   bytes.Buffer
-	taken  bool
+	front   *front
+	entrant *entrant
+	early   []byte
+	header  http.Header
+	status  int
+	body    bytes.Buffer
+	taken   bool
 }
 
 // Header is for the handler, as are the following ones.
@@ -49,10 +49,10 @@ func (w *reply) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, http.ErrHijacked
 	}
 	w.taken = true
-	w.front.server.doorman.watch(w.visit, http.StateHijacked)
+	w.front.server.doorman.watch(w.entrant, http.StateHijacked)
 	r := bufio.NewReaderSize(bytes.NewReader(w.early), len(w.early))
 	_, _ = r.Peek(len(w.early)) // so that it is buffered, where the taker looks for it
-	return w.visit.Conn, bufio.NewReadWriter(r, bufio.NewWriterSize(w.visit.Conn, 1)), nil
+	return w.entrant.Conn, bufio.NewReadWriter(r, bufio.NewWriterSize(w.entrant.Conn, 1)), nil
 }
 
 // end sends a refusal and ends the connection, unless it was taken.
@@ -60,7 +60,7 @@ func (w *reply) end() {
 	if w.taken {
 		return
 	}
-	defer w.front.end(w.visit)
+	defer w.front.end(w.entrant)
 	if w.status == 0 {
 		w.status = http.StatusInternalServerError
 	}
@@ -71,13 +71,13 @@ func (w *reply) end() {
 	_ = w.header.Write(answer) // memory takes everything
 	answer.WriteString("\r\n")
 	answer.Write(w.body.Bytes())
-	if w.visit.SetDeadline(time.Now().Add(lingering)) != nil {
+	if w.entrant.SetDeadline(time.Now().Add(lingering)) != nil {
 		return
 	}
-	if _, err := w.visit.Write(answer.Bytes()); err != nil {
+	if _, err := w.entrant.Write(answer.Bytes()); err != nil {
 		return
 	}
-	if half, ok := w.visit.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_, _ = io.Copy(io.Discard, w.visit.Conn) // until the client has closed too, or the time is over
+	if half, ok := w.entrant.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, w.entrant.Conn) // until the client has closed too, or the time is over
 	}
 }

@@ -21,7 +21,20 @@ type Route struct {
 	Kind string `json:"kind"`
 	// Plugin is who owns it; "" is the server itself.
 	Plugin string `json:"plugin,omitempty"`
+	// Audience is whom it is for: it matters where operators have a listener of their own.
+	Audience Audience `json:"audience,omitempty"`
 }
+
+// Audience is whom a route is for, where operators have a listener of their own (Door.Operators). Without one everything
+// is served on every listener.
+type Audience string
+
+// Audiences of a Route.
+const (
+	Clients   Audience = ""          // not on the listener for operators
+	Operators Audience = "operators" // there alone
+	Everybody Audience = "everybody" // on both
+)
 
 // Kinds of a Route.
 const (
@@ -57,17 +70,17 @@ func (r *route) owner() string {
 }
 
 // Handle serves an HTTP route below the plugin's prefix. The pattern is that of net/http's ServeMux, without a host:
-// "GET /rooms/{id}" or "/rooms/".
-func (h *Host) Handle(pattern string, handler http.Handler) {
-	h.addRoute(pattern, kindHTTP, handler)
+// "GET /rooms/{id}" or "/rooms/". At most one audience says whom it is for; none is Clients.
+func (h *Host) Handle(pattern string, handler http.Handler, audience ...Audience) {
+	h.addRoute(pattern, kindHTTP, handler, audience...)
 }
 
 // HandleFunc is Handle for a function.
-func (h *Host) HandleFunc(pattern string, fn func(w http.ResponseWriter, r *http.Request)) {
-	h.addRoute(pattern, kindHTTP, http.HandlerFunc(fn))
+func (h *Host) HandleFunc(pattern string, fn func(w http.ResponseWriter, r *http.Request), audience ...Audience) {
+	h.addRoute(pattern, kindHTTP, http.HandlerFunc(fn), audience...)
 }
 
-func (h *Host) addRoute(pattern, kind string, handler http.Handler) {
+func (h *Host) addRoute(pattern, kind string, handler http.Handler, audience ...Audience) {
 	line := caller()
 	h.register("route "+pattern, func() error {
 		method, path, found := strings.Cut(pattern, " ")
@@ -78,8 +91,11 @@ func (h *Host) addRoute(pattern, kind string, handler http.Handler) {
 		if !strings.HasPrefix(path, "/") || handler == nil {
 			return errors.New(`a route is "/path" or "METHOD /path", with a handler`)
 		}
+		if len(audience) > 1 || len(audience) == 1 && !slices.Contains([]Audience{Clients, Operators, Everybody}, audience[0]) {
+			return fmt.Errorf("the audience %q: there are Clients, Operators and Everybody, and a route has one", audience)
+		}
 		h.routes = append(h.routes, &route{
-			Route: Route{method, h.Prefix() + path, kind, h.name}, reg: h.reg, line: line, handler: h.contain(handler),
+			Route: Route{method, h.Prefix() + path, kind, h.name, append(audience, Clients)[0]}, reg: h.reg, line: line, handler: h.contain(handler),
 		})
 		return nil
 	})
@@ -123,6 +139,22 @@ func mount(routes []*route) (*http.ServeMux, error) {
 	return mux, errors.Join(errs...)
 }
 
+// mountAll builds the mux of each listener. Operators have what is theirs on a listener of their own, if there is one.
+func (s *Server) mountAll() (map[Audience]*http.ServeMux, error) {
+	var clients, operators []*route
+	for _, r := range s.routes {
+		if r.Audience != Operators || s.options.Door.Operators == "" {
+			clients = append(clients, r)
+		}
+		if r.Audience != Clients {
+			operators = append(operators, r)
+		}
+	}
+	outside, err := mount(clients)
+	inside, wrong := mount(operators)
+	return map[Audience]*http.ServeMux{Clients: outside, Operators: inside}, errors.Join(err, wrong)
+}
+
 func tryHandle(mux *http.ServeMux, r *route) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -152,7 +184,7 @@ func (s *Server) Routes() []Route {
 	list := make([]Route, 0, len(s.routes))
 	for _, r := range s.routes {
 		if r.Kind != kindMissing {
-			list = append(list, Route{r.Method, strings.TrimSuffix(r.Path, "{$}"), r.Kind, r.Plugin})
+			list = append(list, Route{r.Method, strings.TrimSuffix(r.Path, "{$}"), r.Kind, r.Plugin, r.Audience})
 		}
 	}
 	slices.SortFunc(list, func(a, b Route) int {

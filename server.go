@@ -8,7 +8,6 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -35,8 +34,8 @@ type Server struct {
 	cluster cluster
 	life    life
 
-	doorman doorman                       // own lock
-	mux     atomic.Pointer[http.ServeMux] // nil: not serving
+	doorman doorman                                     // own lock
+	muxes   atomic.Pointer[map[Audience]*http.ServeMux] // nil: not serving
 
 	mu       sync.Mutex
 	phase    phase
@@ -45,7 +44,7 @@ type Server struct {
 	services map[reflect.Type]service
 	sessions map[string]*Session
 	conns    map[*ws.Conn]guest // of every kind, from the upgrade on
-	servers  map[*http.Server]net.Addr
+	servers  map[*http.Server]serving
 }
 
 // wiring is what the plugins and the options have been put together to.
@@ -84,7 +83,7 @@ func New(o Options) *Server {
 	s := &Server{
 		options: o, log: slog.New(quiet(o.Logger.Handler())).With(slog.String("node", o.Node)),
 		hub: hub.New[*Session](0), sessions: map[string]*Session{}, services: map[reflect.Type]service{},
-		servers: map[*http.Server]net.Addr{}, conns: map[*ws.Conn]guest{},
+		servers: map[*http.Server]serving{}, conns: map[*ws.Conn]guest{},
 		wiring: wiring{listeners: map[string][]*listener{}, calls: newProcedures(), pings: newPingFrames(), revocations: newRevocations(&o)},
 		engine: o.Engine, life: life{over: make(chan struct{})},
 	}
@@ -95,7 +94,7 @@ func New(o Options) *Server {
 	t := &s.counters.limited
 	s.doorman.tally, s.doorman.turns, s.doorman.slow = t, newTurnstile(), o.Timeouts.Header
 	s.doorman.users, s.doorman.addresses = newParties(ofUser, o.Rates.User, o.Conns.PerUser, t), newParties(ofAddress, o.Rates.Address, 0, t)
-	s.doorman.limits, s.doorman.proxies = o.Conns.InForce(), o.Proxies
+	s.doorman.limits, s.doorman.proxies = o.Conns.InForce(), o.Door.Proxies
 	return s
 }
 

@@ -251,98 +251,6 @@ func TestMembershipsAreASetOfAnySize(t *testing.T) {
 	}
 }
 
-func TestOriginsAreComparedExactly(t *testing.T) {
-	t.Parallel()
-	const own = "chat.example.com:8080"
-	for _, test := range []struct {
-		list   string // "-" is none
-		origin string
-		want   bool
-	}{
-		{list: "-", origin: "", want: true},
-		{list: "-", origin: "http://chat.example.com:8080", want: true},
-		{list: "-", origin: "http://CHAT.example.com:8080", want: true},
-		{list: "-", origin: "https://chat.example.com:8080", want: true},
-		{list: "-", origin: "http://chat.example.com"},
-		{list: "-", origin: "http://evil.example.com:8080"},
-		{list: "-", origin: "null"},
-		{list: "-", origin: "chat.example.com:8080"},
-		{list: "*:*", origin: "", want: true},
-		{list: "*:*", origin: "null", want: true},
-		{list: "*:*", origin: "https://anybody.example", want: true},
-		{list: "*:*", origin: "not a url"},
-		{list: "example.com:*", origin: "https://example.com", want: true},
-		{list: "example.com:*", origin: "http://example.com:9999", want: true},
-		{list: "example.com:*", origin: "http://ample.com"},
-		{list: "example.com:*", origin: "http://sub.example.com"},
-		{list: "example.com:*", origin: ""},
-		{list: "example.com:*", origin: "null"},
-		{list: "example.com:443", origin: "https://example.com", want: true},
-		{list: "example.com:443", origin: "wss://example.com", want: true},
-		{list: "example.com:80", origin: "http://example.com", want: true},
-		{list: "example.com:80", origin: "https://example.com"},
-		{list: "*:8080", origin: "http://foo.example:8080", want: true},
-		{list: "*:8080", origin: "http://foo.example:80"},
-		{list: "*.example.com:*", origin: "https://a.b.example.com", want: true},
-		{list: "*.example.com:*", origin: "https://example.com"},
-		{list: "*.example.com:*", origin: "https://evilexample.com"},
-		{list: "a.example:1 b.example:2", origin: "http://b.example:2", want: true},
-		{list: "a.example:1 b.example:2", origin: "http://a.example:2"},
-		{list: "EXAMPLE.com:*", origin: "http://example.COM", want: true},
-		{list: "[::1]:*", origin: "http://[::1]:3000", want: true},
-		{list: "", origin: ""},
-		{list: "", origin: "http://example.com"},
-	} {
-		var entries []string
-		if test.list != "-" {
-			entries = []string{test.list}
-		}
-		list, err := parseOrigins(entries)
-		if err != nil {
-			t.Errorf("%q: %v", test.list, err)
-			continue
-		}
-		r := &http.Request{Host: own, Header: http.Header{}}
-		if test.origin != "" {
-			r.Header.Set("Origin", test.origin)
-		}
-		if got := list.allow(r); got != test.want {
-			t.Errorf("list %q, origin %q: got %v, want %v", test.list, test.origin, got, test.want)
-		}
-	}
-}
-
-// A request with two origins is no browser's, and which one a proxy has looked at is not known.
-func TestTwoOriginsAreRefused(t *testing.T) {
-	t.Parallel()
-	for _, list := range []origins{nil, {{"*", "*"}}, {{"example.com", "80"}}} {
-		r := &http.Request{Method: http.MethodPost, Host: "example.com", Header: http.Header{}}
-		r.Header["Origin"] = []string{"http://example.com"}
-		if !list.allow(r) || list.foreign(r) != nil {
-			t.Errorf("%v: got the own origin refused", list)
-		}
-		for _, second := range []string{"http://evil.example", "http://example.com", ""} {
-			r.Header["Origin"] = []string{"http://example.com", second}
-			if list.allow(r) || list.foreign(r) == nil {
-				t.Errorf("%v: got a second origin %q allowed", list, second)
-			}
-		}
-		r.Header["Origin"] = []string{"", "http://evil.example"}
-		if list.allow(r) || list.foreign(r) == nil {
-			t.Errorf("%v: got an origin behind an empty one allowed", list)
-		}
-	}
-}
-
-func TestOriginsHaveAHostAndAPort(t *testing.T) {
-	t.Parallel()
-	for _, bad := range []string{"example.com", ":80", "example.com:", "http://example.com:80", "a:1 b"} {
-		if _, err := parseOrigins([]string{bad}); err == nil {
-			t.Errorf("%q is taken for a list of origins", bad)
-		}
-	}
-}
-
 func TestDoormanCountsNeighbours(t *testing.T) {
 	t.Parallel()
 	d := doorman{limits: ConnLimits{Total: 6, PerAddress: 2}, tally: new(tally)}
@@ -418,41 +326,6 @@ func TestDoormanKnowsHowManyASecond(t *testing.T) {
 	})
 }
 
-func TestAddressesBehindProxies(t *testing.T) {
-	t.Parallel()
-	prefixes := func(list ...string) (out []netip.Prefix) {
-		for _, p := range list {
-			out = append(out, netip.MustParsePrefix(p))
-		}
-		return out
-	}
-	for _, test := range []struct {
-		proxies               []netip.Prefix
-		peer, forwarded, want string
-	}{
-		{nil, "203.0.113.7:1234", "198.51.100.1", "203.0.113.7:1234"},
-		{prefixes("10.0.0.0/8"), "203.0.113.7:1234", "198.51.100.1", "203.0.113.7:1234"},
-		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "198.51.100.1", "198.51.100.1"},
-		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "6.6.6.6, 198.51.100.1", "198.51.100.1"},
-		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "6.6.6.6, 198.51.100.1, 10.9.9.9", "198.51.100.1"},
-		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "", "10.1.2.3:80"},
-		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "unknown", "10.1.2.3:80"},
-		{prefixes("10.0.0.0/8"), "10.1.2.3:80", "198.51.100.1:5555", "198.51.100.1"},
-		{prefixes("10.0.0.0/8"), "[::ffff:10.1.2.3]:80", "2001:db8::1", "2001:db8::1"},
-		{prefixes("::1/128"), "[::1]:80", "fe80::1%eth0", "fe80::1"},
-		{prefixes("10.0.0.0/8"), "memory", "198.51.100.1", "memory"},
-	} {
-		s := New(Options{Proxies: test.proxies})
-		r := &http.Request{RemoteAddr: test.peer, Header: http.Header{}}
-		if test.forwarded != "" {
-			r.Header.Set("X-Forwarded-For", test.forwarded)
-		}
-		if got := or(s.forwardedFor(r), r.RemoteAddr); got != test.want {
-			t.Errorf("peer %s, forwarded for %q: got %s, want %s", test.peer, test.forwarded, got, test.want)
-		}
-	}
-}
-
 func TestTextIsCutBetweenRunes(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -505,6 +378,29 @@ func TestMessagesAsJSON(t *testing.T) {
 	} {
 		if got := rawMessage(test.m); string(got.Data) != test.want || got.Binary != test.m.Binary || string(got.Raw) != string(test.m.Data) {
 			t.Errorf("got %s, want %s", got.Data, test.want)
+		}
+	}
+}
+
+// A request with two origins is no browser's, and which one a proxy has looked at is not known.
+func TestTwoOriginsAreRefused(t *testing.T) {
+	t.Parallel()
+	s := New(Options{})
+	for _, list := range []origins{nil, {{"*", "*"}}, {{"example.com", "80"}}} {
+		r := &http.Request{Method: http.MethodPost, Host: "example.com", Header: http.Header{}}
+		r.Header["Origin"] = []string{"http://example.com"}
+		if !s.allows(list, r) || s.foreign(list, r) != nil {
+			t.Errorf("%v: got the own origin refused", list)
+		}
+		for _, second := range []string{"http://evil.example", "http://example.com", ""} {
+			r.Header["Origin"] = []string{"http://example.com", second}
+			if s.allows(list, r) || s.foreign(list, r) == nil {
+				t.Errorf("%v: got a second origin %q allowed", list, second)
+			}
+		}
+		r.Header["Origin"] = []string{"", "http://evil.example"}
+		if s.allows(list, r) || s.foreign(list, r) == nil {
+			t.Errorf("%v: got an origin behind an empty one allowed", list)
 		}
 	}
 }

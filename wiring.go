@@ -168,7 +168,7 @@ func (s *Server) collectRoutes() error {
 	s.mu.Lock()
 	s.routes = routes
 	s.mu.Unlock()
-	_, err := mount(routes)
+	_, err := mount(routes) // all together: a route must not change its meaning when operators get a listener
 	return err
 }
 

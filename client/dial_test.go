@@ -110,7 +110,7 @@ func TestRefusedUpgradeIsToldInOneLine(t *testing.T) {
 		body      string
 		want      string
 	}{
-		{"page", "ws://h:1/?a=1", 200, "text/html", page, `dial "ws://h:1/?a=1": answered with 200 OK, not with a WebSocket; did you mean ws://h:1/socketcluster/?`},
+		{"page", "ws://h:1/?a=1", 200, "text/html", page, `dial "ws://h:1/?…": answered with 200 OK, not with a WebSocket; did you mean ws://h:1/socketcluster/?`},
 		{"missing", "ws://h/x", 404, "text/plain; charset=utf-8", "nothing here\n", `dial "ws://h/x": refused with 404 Not Found: nothing here; did you mean ws://h/socketcluster/?`},
 		{"no slash", "ws://h/socketcluster", 404, "text/html", page, `dial "ws://h/socketcluster": refused with 404 Not Found; did you mean ws://h/socketcluster/?`},
 		{"usual path", "ws://h", 404, "", "", `dial "ws://h/socketcluster/": refused with 404 Not Found`},

@@ -99,9 +99,9 @@ type refusedError struct {
 }
 
 func (e *refusedError) Error() string {
-	s := fmt.Sprintf("dial %q: refused with %d %s", e.url, e.answer.Status, http.StatusText(e.answer.Status))
+	s := fmt.Sprintf("dial %q: refused with %d %s", ws.Shown(e.url), e.answer.Status, http.StatusText(e.answer.Status))
 	if e.answer.Status < http.StatusBadRequest {
-		s = fmt.Sprintf("dial %q: answered with %d %s, not with a WebSocket", e.url, e.answer.Status, http.StatusText(e.answer.Status))
+		s = fmt.Sprintf("dial %q: answered with %d %s, not with a WebSocket", ws.Shown(e.url), e.answer.Status, http.StatusText(e.answer.Status))
 	}
 	if line := e.line(); line != "" {
 		s += ": " + line
@@ -134,7 +134,7 @@ func (e *refusedError) meant() string {
 		return ""
 	}
 	u.Path, u.RawPath, u.RawQuery = defaultPath, "", ""
-	return u.Redacted()
+	return ws.Shown(u.String())
 }
 
 // CloseError says how a connection ended.

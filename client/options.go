@@ -185,8 +185,8 @@ func checkCodec(name string) (wire.Codec, error) {
 
 func checkURL(s string) (string, error) {
 	u, err := url.Parse(s)
-	if err != nil {
-		return "", fmt.Errorf("url: %w", err)
+	if wrong, ok := errors.AsType[*url.Error](err); ok {
+		return "", fmt.Errorf("url: %w", wrong.Err) // without the URL, in which there may be a secret
 	}
 	switch u.Scheme {
 	case "http":
@@ -195,10 +195,10 @@ func checkURL(s string) (string, error) {
 		u.Scheme = "wss"
 	case "ws", "wss":
 	default:
-		return "", fmt.Errorf("url %q: want ws:// or wss://", u.Redacted())
+		return "", fmt.Errorf("url %q: want ws:// or wss://", ws.Shown(s))
 	}
 	if u.Host == "" {
-		return "", fmt.Errorf("url %q: no host", u.Redacted())
+		return "", fmt.Errorf("url %q: no host", ws.Shown(s))
 	}
 	if u.Path == "" {
 		u.Path = defaultPath

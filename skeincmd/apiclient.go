@@ -39,6 +39,9 @@ type apiError struct {
 // base is the URL that the API's paths follow.
 func (f *apiFlags) base() (string, error) {
 	u, err := url.Parse(f.URL)
+	if strings.Contains(f.URL, "@") {
+		return "", usageError("--url has a user in it, which others on this machine can read: give --api-key")
+	}
 	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "ws", "wss"}, u.Scheme) {
 		return "", usageError(fmt.Sprintf("--url: %q is not a URL such as http://127.0.0.1:8000/api", f.URL))
 	}

@@ -12,18 +12,17 @@ import (
 	"github.com/skeinrt/skein/plugin/health"
 )
 
-// banner prints what runs and where.
-func (a *app) banner(n *node, addr net.Addr, profiles profiler) {
+// banner prints what runs and where. What is for operators may have an address of its own.
+func (a *app) banner(n *node, clients, operators net.Addr, profiles profiler) {
 	a.printf("%s\n", builtFrom(debug.ReadBuildInfo()))
 	a.printf("%-14s %s\n", "node", n.Node())
 	a.neighbours(n)
 	secure := ""
-	if n.config.Listen.TLSCert != "" {
+	if n.config.secure() {
 		secure = "s"
 	}
-	host := reachable(addr)
 	for _, e := range n.Endpoints() {
-		a.printf("%-14s ws%s://%s%s\n", "SocketCluster", secure, host, e.Path)
+		a.printf("%-14s ws%s://%s%s\n", "SocketCluster", secure, reachable(clients), e.Path)
 	}
 	routes := n.Routes()
 	for _, p := range n.parts {
@@ -32,8 +31,15 @@ func (a *app) banner(n *node, addr net.Addr, profiles profiler) {
 			if r.Kind == "websocket" {
 				scheme = "ws"
 			}
+			host := reachable(clients)
+			if r.Audience == skein.Operators && operators != nil {
+				host = reachable(operators)
+			}
 			a.printf("%-14s %s%s://%s%s%s\n", p.label(r), scheme, secure, host, r.Path, n.keyNote(p))
 		}
+	}
+	if m := n.config.acme; m != nil && m.addr != nil {
+		a.printf("%-14s http://%s/\n", "ACME", reachable(m.addr))
 	}
 	if profiles.addr != nil {
 		a.printf("%-14s http://%s/debug/pprof/\n", "profiles", reachable(profiles.addr))

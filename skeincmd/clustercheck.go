@@ -190,7 +190,7 @@ func checkNATSURL(text string) error {
 	case err != nil || u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls":
 		return errors.New("want nats://HOST:PORT or tls://HOST:PORT")
 	case u.User != nil:
-		return fmt.Errorf("%q has a user: give --nats-user and --nats-password, or --nats-token", u.Redacted())
+		return fmt.Errorf("the URL of %s has a user: give --nats-user and --nats-password, or --nats-token", u.Host)
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func flagWord(f *kong.Flag) word {
 		w.follows = another
 	case f.Enum != "":
 		w.follows, w.values = oneOf, strings.Split(f.Enum, ",")
-	case f.PlaceHolder == "FILE":
+	case strings.HasPrefix(f.PlaceHolder, "FILE"):
 		w.follows = file
 	}
 	return w

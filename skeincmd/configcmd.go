@@ -58,6 +58,7 @@ type configPrintCmd struct {
 // effective is what a node does, in the form of its file.
 type effective struct {
 	Listen    listenSettings   `embed:""`
+	TLS       tlsSettings      `embed:""`
 	Cluster   clusterSettings  `embed:""`
 	NATS      natsSettings     `embed:""`
 	Auth      authSettings     `embed:""`
@@ -85,7 +86,7 @@ func (s *configPrintCmd) Run(a *app, k *kong.Context) error {
 	}
 	c := n.config
 	e := effective{
-		Listen: c.Listen, Cluster: c.Cluster, NATS: c.NATS, Auth: c.Auth, Limits: c.Limits, Features: c.Features,
+		Listen: c.Listen, TLS: c.TLS, Cluster: c.Cluster, NATS: c.NATS, Auth: c.Auth, Limits: c.Limits, Features: c.Features,
 		Operators: c.Operators, Parts: c.Parts, Endpoints: c.Lists.Endpoints, Channels: c.Lists.Channels,
 	}
 	for _, p := range n.parts {

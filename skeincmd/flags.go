@@ -68,6 +68,7 @@ func shorten(command *kong.Node) {
 func groups() []kong.Group {
 	return []kong.Group{
 		{Key: "listen", Title: "Listening"},
+		{Key: "tls", Title: "TLS"},
 		{Key: "cluster", Title: "Cluster"},
 		{Key: "nats", Title: "Cluster over a NATS of its own"},
 		{Key: "auth", Title: "Tokens"},

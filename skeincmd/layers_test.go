@@ -52,52 +52,27 @@ func samples() map[string][]string {
 		listening = "--cluster-listen=127.0.0.1:6201"
 		external  = "--nats=nats://127.0.0.1:4222"
 	)
-	all := map[string][]string{
-		"addr":             {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
-		"node":             {"a", "b", "c"},
-		"origins":          {"[u]", "[v]", "[w]"},
-		"proxies":          {`["10.0.0.1"]`, `["10.0.0.2"]`, `["10.0.0.3"]`},
-		"drain":            {"1s", "2s", "3s"},
-		"stopTimeout":      {"1s", "2s", "3s"},
-		"clusterListen":    {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
-		"clusterAdvertise": {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", listening},
-		"clusterJoin":      {`["a:1", "b:2"]`, `["b:1"]`, `["c:1"]`, listening},
-		"clusterName":      {"a", "b", "c", listening},
-		"clusterSecret":    {secret + "1", secret + "2", secret + "3", listening},
-		"clusterInsecure":  {"true", "false", "true", listening},
-		"clusterMin":       {"2", "3", "4", listening},
-		"clusterAlone":     {"close", "serve", "close"},
-		"clusterPrefix":    {"a", "b", "c", listening},
-		"joinTimeout":      {"1s", "2s", "3s", listening},
-		"nats":             {`["nats://a:1"]`, `["nats://b:1"]`, `["tls://c:1"]`},
-		"natsUser":         {"a", "b", "c", external},
-		"natsPassword":     {"a", "b", "c", external + " --nats-user=u"},
-		"natsToken":        {"a", "b", "c", external},
-		"authKey":          {secret + "1", secret + "2", secret + "3"},
-		"authAlgorithm":    {"HS256", "HS384", "HS512"},
-		"authAllowWeak":    {"true", "false", "true"},
-		"authExpiry":       {"1h", "2h", "3h"},
-		"compression":      {"true", "false", "true"},
-		"raw":              {"/a", "/b", "/c"},
-		"rawChannel":       {"a", "b", "c"},
-		"echo":             {"/ea", "/eb", "/ec"},
-		"startPage":        {"false", "true", "false"},
-		"api":              {"false", "true", "false"},
-		"apiKey":           {secret + "4", secret + "5", secret + "6"},
-		"metrics":          {"true", "false", "true"},
-		"admin":            {"true", "false", "true"},
-		"operatorKey":      {secret + "7", secret + "8", secret + "9"},
-		"pprof":            {"127.0.0.1:4", "127.0.0.1:5", "127.0.0.1:6"},
-		"logLevel":         {"debug", "warn", "error"},
-		"logFormat":        {"json", "text", "json"},
-		"engine":           {"a", "b", "c"},
-	}
-	maps.Copy(all, limitSamples())
-	return all
-}
-
-func limitSamples() map[string][]string {
-	return map[string][]string{
+	all := doorSamples()
+	maps.Copy(all, map[string][]string{
+		"node":                     {"a", "b", "c"},
+		"clusterListen":            {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+		"clusterAdvertise":         {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", listening},
+		"clusterJoin":              {`["a:1", "b:2"]`, `["b:1"]`, `["c:1"]`, listening},
+		"clusterName":              {"a", "b", "c", listening},
+		"clusterSecret":            {secret + "1", secret + "2", secret + "3", listening},
+		"clusterInsecure":          {"true", "false", "true", listening},
+		"clusterMin":               {"2", "3", "4", listening},
+		"clusterAlone":             {"close", "serve", "close"},
+		"clusterPrefix":            {"a", "b", "c", listening},
+		"joinTimeout":              {"1s", "2s", "3s", listening},
+		"nats":                     {`["nats://a:1"]`, `["nats://b:1"]`, `["tls://c:1"]`},
+		"natsUser":                 {"a", "b", "c", external},
+		"natsPassword":             {"a", "b", "c", external + " --nats-user=u"},
+		"natsToken":                {"a", "b", "c", external},
+		"authKey":                  {secret + "1", secret + "2", secret + "3"},
+		"authAlgorithm":            {"HS256", "HS384", "HS512"},
+		"authAllowWeak":            {"true", "false", "true"},
+		"authExpiry":               {"1h", "2h", "3h"},
 		"maxMessage":               {"1KiB", "2KiB", "3KiB"},
 		"maxChannels":              {"1", "2", "3"},
 		"maxOutbox":                {"1KiB", "2KiB", "3KiB"},
@@ -114,7 +89,22 @@ func limitSamples() map[string][]string {
 		"maxConnections":           {"1", "2", "3"},
 		"maxConnectionsPerAddress": {"1", "2", "3"},
 		"maxAcceptRate":            {"1", "2", "3"},
-	}
+		"compression":              {"true", "false", "true"},
+		"raw":                      {"/a", "/b", "/c"},
+		"rawChannel":               {"a", "b", "c"},
+		"echo":                     {"/ea", "/eb", "/ec"},
+		"startPage":                {"false", "true", "false"},
+		"api":                      {"false", "true", "false"},
+		"apiKey":                   {secret + "4", secret + "5", secret + "6"},
+		"metrics":                  {"true", "false", "true"},
+		"admin":                    {"true", "false", "true"},
+		"operatorKey":              {secret + "7", secret + "8", secret + "9"},
+		"pprof":                    {"127.0.0.1:4", "127.0.0.1:5", "127.0.0.1:6"},
+		"logLevel":                 {"debug", "warn", "error"},
+		"logFormat":                {"json", "text", "json"},
+		"engine":                   {"a", "b", "c"},
+	})
+	return all
 }
 
 // tokenSamples are those of what tokens must be like.
@@ -130,11 +120,30 @@ func tokenSamples() map[string][]string {
 	}
 }
 
+// doorSamples are those of how clients and operators come in.
+func doorSamples() map[string][]string {
+	return map[string][]string{
+		"addr":            {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+		"origins":         {"[u]", "[v]", "[w]"},
+		"forwardedHeader": {"forwarded", "x-forwarded-for", "forwarded"},
+		"proxyProtocol":   {"true", "false", "true", "--trusted-proxies=::1"},
+		"hsts":            {"1h", "2h", "3h"},
+		"operatorAddr":    {"127.0.0.1:7", "127.0.0.1:8", "127.0.0.1:9"},
+		"operatorAPI":     {"true", "false", "true", "--operator-addr=127.0.0.1:7"},
+		"trustedProxies":  {`["10.0.0.1"]`, `["10.0.0.2"]`, `["10.0.0.3"]`},
+		"drain":           {"1s", "2s", "3s"},
+		"stopTimeout":     {"1s", "2s", "3s"},
+		"acme":            {"[a.example]", "[b.example]", "[c.example]"},
+		"acmeStorage":     {"a", "b", "c"},
+		"acmeHTTP":        {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+	}
+}
+
 // TestEachSettingIsTakenFromEachLayer runs every setting through the file, the environment and the command line.
 func TestEachSettingIsTakenFromEachLayer(t *testing.T) {
 	t.Parallel()
 	notHere := map[string]bool{ // they name files, have one value only, or are not flags: the scripts have them
-		"tlsCert": true, "tlsKey": true, "clusterCert": true, "clusterKey": true, "clusterCA": true, "natsCredentials": true,
+		"tlsCert": true, "tlsKey": true, "tlsMin": true, "acmeCA": true, "acmeEmail": true, "acmeDirectory": true, "clusterCert": true, "clusterKey": true, "clusterCA": true, "natsCredentials": true,
 		"natsNkey": true, "natsCA": true, "natsCert": true, "natsKey": true, "authPublicKey": true, "authPrivateKey": true, "driver": true,
 		"authKeys": true, "endpoints": true, "channels": true, "plugins": true,
 	}

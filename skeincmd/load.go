@@ -38,6 +38,7 @@ type config struct {
 
 	published *jwks.Set // nil: no issuer publishes keys
 	rings     []keyring // of the endpoints that have keys of their own
+	acme      *acme     // nil: certificates are given, or there is no TLS
 }
 
 // source is where the value of a path is from: --addr, SKEIN_ADDR, skein.yaml:1:7, or "" for the default.
@@ -73,7 +74,7 @@ func (a *app) load(k *kong.Context, file string, flags *settings) (*config, erro
 	wrong := c.readFile(a, file)
 	c.takeFlags(k, flags)
 	if c.source("api") == "" {
-		c.Features.API = isLoopback(c.Listen.Addr) || c.Features.APIKey != ""
+		c.Features.API = isLoopback(c.apiAddr()) || c.Features.APIKey != ""
 	}
 	return c, errors.Join(wrong, c.check())
 }
@@ -134,15 +135,17 @@ func (c *config) takeFlags(k *kong.Context, from *settings) {
 // check finds what types cannot say.
 func (c *config) check() error {
 	_, proxies := c.proxies()
-	return errors.Join(c.checkAddresses(), c.checkPaths(), c.checkRanges(), c.checkCluster(), proxies, c.exposed())
+	return errors.Join(c.checkAddresses(), c.checkPaths(), c.checkDoor(), c.checkACME(), c.checkRanges(), c.checkCluster(), proxies, c.exposed())
 }
 
 func (c *config) checkAddresses() error {
 	err := c.blame("addr", checkAddress(c.Listen.Addr))
-	if c.Operators.Pprof == "" {
-		return err
+	for key, addr := range map[string]string{"operatorAddr": c.Operators.OperatorAddr, "pprof": c.Operators.Pprof} {
+		if addr != "" {
+			err = errors.Join(err, c.blame(key, checkAddress(addr)))
+		}
 	}
-	return errors.Join(err, c.blame("pprof", checkAddress(c.Operators.Pprof)))
+	return err
 }
 
 // checkAddress tells early what listening would only tell at the start.
@@ -169,13 +172,35 @@ func (c *config) checkPaths() error {
 	if !isPath(c.Features.Echo) {
 		errs = append(errs, c.blame("echo", fmt.Errorf("%q is not a path: it starts with /", c.Features.Echo)))
 	}
-	if c.Listen.TLSCert != "" && c.Listen.TLSKey == "" {
+	return errors.Join(errs...)
+}
+
+// checkDoor looks at how clients and operators come in.
+func (c *config) checkDoor() error {
+	var errs []error
+	switch certs, keys := len(c.TLS.TLSCert), len(c.TLS.TLSKey); {
+	case certs > 0 && keys == 0:
 		errs = append(errs, c.blame("tlsCert", errors.New("a certificate needs its key: give tlsKey too")))
-	}
-	if c.Listen.TLSCert == "" && c.Listen.TLSKey != "" {
+	case certs == 0 && keys > 0:
 		errs = append(errs, c.blame("tlsKey", errors.New("a key needs its certificate: give tlsCert too")))
+	case certs != keys:
+		errs = append(errs, c.blame("tlsKey", fmt.Errorf("there are %d keys of %d certificates", keys, certs)))
+	}
+	if c.Listen.ProxyProtocol && len(c.Listen.TrustedProxies) == 0 {
+		errs = append(errs, c.blame("proxyProtocol", errors.New("it needs --trusted-proxies: the peers that may speak it")))
+	}
+	if c.Operators.OperatorAPI && c.Operators.OperatorAddr == "" {
+		errs = append(errs, c.blame("operatorAPI", errors.New("it needs --operator-addr, the listener")))
 	}
 	return errors.Join(errs...)
+}
+
+// apiAddr is where the HTTP API is reached.
+func (c *config) apiAddr() string {
+	if c.Operators.OperatorAPI {
+		return c.Operators.OperatorAddr
+	}
+	return c.Listen.Addr
 }
 
 func (c *config) checkRanges() error {
@@ -186,6 +211,7 @@ func (c *config) checkRanges() error {
 	}{
 		{"drain", c.Listen.Drain < 0},
 		{"stopTimeout", c.Listen.StopTimeout < 0},
+		{"hsts", c.TLS.HSTS < 0},
 		{"clusterMin", c.Cluster.ClusterMin < 0},
 		{"joinTimeout", c.Cluster.JoinTimeout < 0},
 		{"authExpiry", c.Auth.AuthExpiry < 0},
@@ -215,7 +241,7 @@ func (c *config) exposed() error {
 		errs = append(errs, c.blame("pprof", errors.New("off loopback it needs --operator-key")))
 	}
 	listed := slices.ContainsFunc(c.Lists.Plugins, stock{name: "api"}.replacedBy) // then it guards itself
-	if c.Features.API && !listed && !isLoopback(c.Listen.Addr) && c.Features.APIKey == "" && !c.hasKeys() {
+	if c.Features.API && !listed && !isLoopback(c.apiAddr()) && c.Features.APIKey == "" && !c.hasKeys() {
 		errs = append(errs, c.blame("api", errors.New("off loopback it needs --api-key, or --auth-key or another key for tokens")))
 	}
 	return errors.Join(errs...)
@@ -240,13 +266,13 @@ func (c *config) rawPath() string {
 
 func (c *config) proxies() ([]netip.Prefix, error) {
 	var list []netip.Prefix
-	for _, text := range c.Listen.Proxies {
+	for _, text := range c.Listen.TrustedProxies {
 		p, err := netip.ParsePrefix(text)
 		if addr, bad := netip.ParseAddr(text); bad == nil {
 			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
 		if err != nil {
-			return nil, c.blame("proxies", fmt.Errorf("%q is not an address or a network, as in 10.0.0.0/8", text))
+			return nil, c.blame("trustedProxies", fmt.Errorf("%q is not an address or a network, as in 10.0.0.0/8", text))
 		}
 		list = append(list, p)
 	}

@@ -74,7 +74,6 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 	missing := c.findPublished(log)
 	tokens, random, err := c.tokens(a)
 	endpoints, wrong := c.endpoints(a)
-	proxies, _ := c.proxies() // its error is told by check
 	certificate, bad := c.tls(a, log)
 	o = skein.Options{
 		Addr: c.Listen.Addr, Node: c.Cluster.Node, Version: builtFrom(debug.ReadBuildInfo()).Version,
@@ -94,7 +93,7 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 		},
 		Driver:   c.Parts.driver(),
 		Timeouts: skein.Timeouts{Drain: c.drain(), Stop: c.Listen.StopTimeout},
-		TLS:      certificate, Proxies: proxies, Logger: log,
+		TLS:      certificate, Door: c.door(), Logger: log,
 	}
 	if c.Parts.Engine == memoryEngine {
 		o.Engine = engine.NewMemory()
@@ -102,6 +101,18 @@ func (c *config) options(a *app, log *slog.Logger) (o skein.Options, random bool
 		o.EngineName = c.Parts.Engine
 	}
 	return o, random, errors.Join(missing, err, wrong, bad, c.joinCluster(a, &o))
+}
+
+// door says how connections come in.
+func (c *config) door() skein.Door {
+	proxies, _ := c.proxies() // its error is told by check
+	d := skein.Door{
+		Proxies: proxies, ProxyProtocol: c.Listen.ProxyProtocol, Operators: c.Operators.OperatorAddr, HSTS: c.TLS.HSTS,
+	}
+	if c.Listen.ForwardedHeader == "forwarded" {
+		d.Header = "Forwarded"
+	}
+	return d
 }
 
 // drain is the option's value, whose zero is the default.
@@ -113,15 +124,31 @@ func (c *config) drain() time.Duration {
 }
 
 func (c *config) tls(a *app, log *slog.Logger) (*tls.Config, error) {
-	if c.Listen.TLSCert == "" || c.Listen.TLSKey == "" {
-		return nil, nil
+	if !c.secure() || len(c.TLS.TLSCert) != len(c.TLS.TLSKey) {
+		return nil, nil // check tells what is missing
 	}
-	pair, err := a.pair(c.Listen.TLSCert, c.Listen.TLSKey, log)
-	if err != nil {
-		return nil, c.blame("tlsCert", err)
+	made := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.TLS.TLSMin == "1.3" {
+		made.MinVersion = tls.VersionTLS13
 	}
-	return &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}, nil
+	if len(c.TLS.Acme) > 0 {
+		var err error
+		c.acme, err = c.newACME(a, log)
+		made.GetCertificate, made.NextProtos = c.acme.get, []string{"acme-tls/1"}
+		return made, err
+	}
+	var all certificates
+	var errs []error
+	for i, cert := range c.TLS.TLSCert {
+		one, err := a.pair(cert, c.TLS.TLSKey[i], log)
+		all, errs = append(all, one), append(errs, c.blame("tlsCert", err))
+	}
+	made.GetCertificate = all.get
+	return made, errors.Join(errs...)
 }
+
+// secure reports whether the node speaks TLS itself.
+func (c *config) secure() bool { return len(c.TLS.TLSCert) > 0 || len(c.TLS.Acme) > 0 }
 
 // endpoints are those of the file, or one with the node's settings.
 func (c *config) endpoints(a *app) ([]skein.Endpoint, error) {

@@ -97,7 +97,12 @@ func TestSettingsBecomeOptionsOfTheServer(t *testing.T) {
 		{"", func(o skein.Options) any { return o.TLS == nil }, true},
 		{"--compression", func(o skein.Options) any { return o.Endpoints[0].Compression }, true},
 		{"", func(o skein.Options) any { return len(o.Endpoints) }, 1},
-		{"--proxies 10.0.0.0/8,::1,127.0.0.1", func(o skein.Options) any { return prefixes(o.Proxies) }, "10.0.0.0/8 ::1/128 127.0.0.1/32"},
+		{"--trusted-proxies 10.0.0.0/8,::1,127.0.0.1", func(o skein.Options) any { return prefixes(o.Door.Proxies) }, "10.0.0.0/8 ::1/128 127.0.0.1/32"},
+		{"--trusted-proxies ::1 --proxy-protocol", func(o skein.Options) any { return o.Door.ProxyProtocol }, true},
+		{"--operator-addr 127.0.0.1:9", func(o skein.Options) any { return o.Door.Operators }, "127.0.0.1:9"},
+		{"--hsts 1h", func(o skein.Options) any { return o.Door.HSTS }, time.Hour},
+		{"", func(o skein.Options) any { return o.Door.Header }, ""},
+		{"--forwarded-header forwarded", func(o skein.Options) any { return o.Door.Header }, "Forwarded"},
 	} {
 		got := c.of(optionsOf(t, "", strings.Fields(c.args)...))
 		if diff := cmp.Diff(c.want, got); diff != "" {

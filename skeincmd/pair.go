@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"time"
 )
 
 // pair is a certificate with its key, which are read again when their files have changed.
@@ -16,12 +15,14 @@ type pair struct {
 	mu      sync.Mutex
 	stamps  [2]stamp // of the files when they were last read
 	current *tls.Certificate
+	told    string // the last complaint, which is not repeated at each handshake
 }
 
-// stamp tells whether a file has changed.
-type stamp struct {
-	time time.Time
-	size int64
+// stamp tells whether a file has changed, or another one has taken its place.
+type stamp struct{ os.FileInfo }
+
+func (s stamp) is(other stamp) bool {
+	return s.FileInfo != nil && other.FileInfo != nil && os.SameFile(s, other) && s.ModTime().Equal(other.ModTime()) && s.Size() == other.Size()
 }
 
 // pair reads the files for the first time.
@@ -42,7 +43,7 @@ func (p *pair) look() (stamps [2]stamp, err error) {
 		if err != nil {
 			return stamps, err
 		}
-		stamps[i] = stamp{info.ModTime(), info.Size()}
+		stamps[i] = stamp{info}
 	}
 	return stamps, nil
 }
@@ -53,7 +54,7 @@ func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	stamps, err := p.look()
-	if err == nil && stamps == p.stamps {
+	if err == nil && stamps[0].is(p.stamps[0]) && stamps[1].is(p.stamps[1]) {
 		return p.current, nil
 	}
 	var loaded tls.Certificate
@@ -62,11 +63,30 @@ func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		loaded, err = tls.LoadX509KeyPair(p.cert, p.key)
 	}
 	if err != nil {
+		if err.Error() == p.told {
+			return p.current, nil
+		}
+		p.told = err.Error()
 		p.log.Warn("the certificate has changed and cannot be read; the one before stays in force",
 			slog.String("file", p.cert), slog.Any("error", err))
 		return p.current, nil
 	}
-	p.current = &loaded
+	p.current, p.told = &loaded, ""
 	p.log.Info("certificate read again", slog.String("file", p.cert))
 	return p.current, nil
+}
+
+// certificates are those of several hosts.
+type certificates []*pair
+
+// get returns the first certificate that the client can use: that of the host which it names. One that names none, or a
+// stranger, gets the first of all.
+func (p certificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	for _, one := range p {
+		cert, err := one.get(hello)
+		if err == nil && hello.SupportsCertificate(cert) == nil {
+			return cert, nil
+		}
+	}
+	return p[0].get(hello)
 }

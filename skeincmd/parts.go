@@ -59,12 +59,12 @@ func (c *config) stock(a *app) ([]stock, error) {
 		{"rawws", "raw", raw != "", []option{{"path", raw, "raw"}, channel, compression}},
 		{"startpage", "startPage", startPage, c.startPageOptions()},
 		{"echo", "echo", f.Echo != "", []option{{"path", f.Echo, "echo"}, compression}},
-		{"api", "api", f.API, nil},
+		{"api", "api", f.API, []option{{"operators", o.OperatorAPI, "operatorAPI"}}},
 		{"metrics", "metrics", o.Metrics, []option{key}},
 		{"admin", "admin", o.Admin, []option{key}},
 	}
 	if apiKey != "" {
-		list[4].options = []option{{"keys", []string{apiKey}, "apiKey"}}
+		list[4].options = append(list[4].options, option{"keys", []string{apiKey}, "apiKey"})
 	}
 	return list, errors.Join(c.blame("apiKey", err), c.blame("operatorKey", wrong))
 }

@@ -11,6 +11,8 @@ import (
 	"net/http/pprof"
 	"strings"
 	"time"
+
+	"github.com/skeinrt/skein/internal/secure"
 )
 
 // profiler serves Go's profiles on a listener of its own.
@@ -32,7 +34,7 @@ func (n *node) servePprof(ctx context.Context, a *app) (profiler, error) {
 	if err != nil {
 		return profiler{}, err
 	}
-	server := &http.Server{Handler: n.withKey(key, profiles()), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: secured(n.withKey(key, profiles())), ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	return profiler{l.Addr(), func() {
@@ -41,6 +43,14 @@ func (n *node) servePprof(ctx context.Context, a *app) (profiler, error) {
 			n.log.LogAttrs(ctx, slog.LevelError, "profiles were not served to the end", slog.Any("error", err))
 		}
 	}}, nil
+}
+
+// secured is a handler whose answers let a browser do little.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secure.Data(w.Header())
+		next.ServeHTTP(w, r)
+	})
 }
 
 // profiles leaves out the command line, which can hold keys.

@@ -86,7 +86,7 @@ func (w *keyWatch) run(ctx context.Context, told <-chan os.Signal) {
 		case <-tick.C:
 		}
 		stamps := w.look(current)
-		if !asked && maps.Equal(stamps, w.stamps) {
+		if !asked && maps.EqualFunc(stamps, w.stamps, stamp.is) {
 			continue
 		}
 		w.stamps = stamps
@@ -105,7 +105,7 @@ func (w *keyWatch) look(c *config) map[string]stamp {
 	stamps := map[string]stamp{}
 	for _, file := range c.keyFiles() {
 		if info, err := os.Stat(w.app.path(file)); err == nil {
-			stamps[file] = stamp{info.ModTime(), info.Size()}
+			stamps[file] = stamp{info}
 		}
 	}
 	return stamps

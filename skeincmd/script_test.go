@@ -22,7 +22,10 @@ import (
 
 func TestMain(m *testing.M) {
 	runAsCommand()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, // of the modules, which do not end them
+		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"),
+		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
+		goleak.IgnoreAnyFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"))
 }
 
 // TestCommands runs the scripts, in this process. Beside testscript's own commands they have:

@@ -24,11 +24,15 @@ func (s *serveCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := listen(ctx, "addr", n.config.Listen.Addr)
+	at, err := n.listen(ctx)
 	if err != nil {
 		return err
 	}
-	defer listener.Close() //nolint:errcheck // closed by the server before, but for a failed start
+	defer at.close()
+	defer n.config.acme.stop()
+	if err := n.config.acme.start(ctx, at.clients); err != nil {
+		return err
+	}
 	if err := n.probeRoutes(ctx); err != nil {
 		return err
 	}
@@ -43,10 +47,41 @@ func (s *serveCmd) Run(ctx context.Context, a *app, k *kong.Context) error {
 	}
 	defer profiles.close()
 	defer n.watchKeys(ctx, a, func() (*config, error) { return a.load(k, s.Config, &s.Settings) })()
-	a.banner(n, listener.Addr(), profiles)
+	a.banner(n, at.clients.Addr(), at.operatorAddr(), profiles)
 	n.warn(ctx)
 	n.report(ctx, isServing)
-	return n.serve(ctx, listener)
+	return n.serve(ctx, at)
+}
+
+// listeners are where the node is found.
+type listeners struct{ clients, operators net.Listener } // no operators: they are among the clients
+
+func (n *node) listen(ctx context.Context) (at listeners, err error) {
+	if at.clients, err = listen(ctx, "addr", n.config.Listen.Addr); err != nil {
+		return at, err
+	}
+	if addr := n.config.Operators.OperatorAddr; addr != "" {
+		if at.operators, err = listen(ctx, "operator-addr", addr); err != nil {
+			at.close()
+		}
+	}
+	return at, err
+}
+
+func (at listeners) operatorAddr() net.Addr {
+	if at.operators == nil {
+		return nil
+	}
+	return at.operators.Addr()
+}
+
+// close closes what the server has not closed, which is all of it where it has not started.
+func (at listeners) close() {
+	for _, l := range []net.Listener{at.clients, at.operators} {
+		if l != nil {
+			_ = l.Close() // closed before, as a rule
+		}
+	}
 }
 
 // unstarted is what is wrong with a start that has failed: nothing, where it was to end.
@@ -69,7 +104,7 @@ func (n *node) warn(ctx context.Context) {
 	case n.random:
 		n.log.LogAttrs(ctx, slog.LevelWarn, "no --auth-key: tokens are signed with a random key, and end with this process")
 	}
-	if n.config.Listen.TLSCert == "" && !isLoopback(n.config.Listen.Addr) {
+	if !n.config.secure() && !isLoopback(n.config.Listen.Addr) {
 		n.log.LogAttrs(ctx, slog.LevelWarn, "serving without TLS beyond this machine: give --tls-cert, or put a proxy in front",
 			slog.String("addr", n.config.Listen.Addr))
 	}
@@ -121,25 +156,34 @@ func (n *node) probeRoutes(ctx context.Context) error {
 	return probe.Close()
 }
 
-// serve returns when ctx is done and the node is down, or when the listener fails.
-func (n *node) serve(ctx context.Context, l net.Listener) error {
-	served := make(chan error, 1)
-	go func() { served <- n.Serve(l) }()
+// serve returns when ctx is done and the node is down, or when a listener fails.
+func (n *node) serve(ctx context.Context, at listeners) error {
+	served := make(chan error, 2)
+	serving := 1
+	go func() { served <- n.Serve(at.clients) }()
+	if at.operators != nil {
+		serving++
+		go func() { served <- n.ServeOperators(at.operators) }()
+	}
 	tidying, rest := context.WithCancel(ctx)
 	defer rest()
 	go tidy(tidying, n.ownPace, func() int { return n.Stats().Conns })
+	n.config.acme.manage(ctx)
+	var failed error
 	select {
-	case err := <-served:
-		return errors.Join(err, n.stop(ctx))
+	case failed = <-served:
+		serving--
 	case <-ctx.Done():
+		n.log.LogAttrs(ctx, slog.LevelInfo, "stopping; another signal ends it at once")
 	}
-	n.log.LogAttrs(ctx, slog.LevelInfo, "stopping; another signal ends it at once")
 	n.report(ctx, isStopping)
-	stopped := n.stop(ctx)
-	if err := <-served; !errors.Is(err, skein.ErrStopped) { // it had not begun yet
-		return errors.Join(stopped, err)
+	errs := []error{failed, n.stop(ctx)}
+	for range serving {
+		if err := <-served; !errors.Is(err, skein.ErrStopped) { // it had not begun yet
+			errs = append(errs, err)
+		}
 	}
-	return stopped
+	return errors.Join(errs...)
 }
 
 // stop takes the server down, also when ctx is done. Its own time-outs bound that.

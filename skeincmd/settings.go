@@ -13,6 +13,7 @@ import (
 // A field's flag is its name in kebab-case, its variable is SKEIN_ and the flag in capitals, its key is camelCase.
 type settings struct {
 	Listen    listenSettings   `embed:"" group:"listen"`
+	TLS       tlsSettings      `embed:"" group:"tls"`
 	Cluster   clusterSettings  `embed:"" group:"cluster"`
 	NATS      natsSettings     `embed:"" group:"nats"`
 	Auth      authSettings     `embed:"" group:"auth"`
@@ -25,13 +26,27 @@ type settings struct {
 
 // listenSettings say where the node is found and who may come.
 type listenSettings struct {
-	Addr        string        `default:"127.0.0.1:8000" placeholder:"HOST:PORT" help:"Address to listen on. Port 0 takes a free one."`
-	Origins     conf.Names    `placeholder:"ORIGIN,…" help:"Web origins that may connect, in SocketCluster's syntax: host:port, host:*, *:port, *:*, and *.host for subdomains. Empty: the server's own host, and clients that send no Origin."`
-	Proxies     conf.Names    `placeholder:"CIDR,…" help:"Proxies whose X-Forwarded-For is believed, as in 10.0.0.0/8."`
-	TLSCert     string        `placeholder:"FILE" help:"PEM file of the certificate and its chain. Serves TLS, with --tls-key."`
-	TLSKey      string        `placeholder:"FILE" secret:"false" help:"PEM file of the certificate's private key."`
-	Drain       time.Duration `default:"5s" placeholder:"TIME" help:"Over how long clients are sent away when the node stops, so that they do not all come to other nodes at once; less where nobody is left. 0: all at once."`
-	StopTimeout time.Duration `default:"2s" placeholder:"TIME" help:"How long everything else may take to end when the node stops."`
+	Addr            string        `default:"127.0.0.1:8000" placeholder:"HOST:PORT" help:"Address to listen on. Port 0 takes a free one."`
+	Origins         conf.Names    `placeholder:"ORIGIN,…" help:"Web origins that may connect, in SocketCluster's syntax: host:port, host:*, *:port, *:*, and *.host for subdomains. Empty: the server's own host, and clients that send no Origin."`
+	TrustedProxies  conf.Names    `placeholder:"CIDR,…" help:"Proxies that are believed for whom they ask, as in 10.0.0.0/8."`
+	ForwardedHeader string        `default:"x-forwarded-for" enum:"x-forwarded-for,forwarded" placeholder:"NAME" help:"Header in which they say it: x-forwarded-for, with X-Forwarded-Proto and X-Forwarded-Host, or forwarded (RFC 7239). The other one is ignored."`
+	ProxyProtocol   bool          `help:"Expect the PROXY protocol, version 1 or 2, from the proxies, and from nobody else."`
+	Drain           time.Duration `default:"5s" placeholder:"TIME" help:"Over how long clients are sent away when the node stops, so that they do not all come to other nodes at once; less where nobody is left. 0: all at once."`
+	StopTimeout     time.Duration `default:"2s" placeholder:"TIME" help:"How long everything else may take to end when the node stops."`
+}
+
+// tlsSettings make the node speak TLS itself.
+type tlsSettings struct {
+	TLSCert       conf.Names    `placeholder:"FILE,…" help:"PEM files of certificates with their chains, the one for clients that name no host first. Serves TLS, with --tls-key. They are read again when they change."`
+	TLSKey        conf.Names    `placeholder:"FILE,…" secret:"false" help:"PEM files of their private keys, in the same order."`
+	TLSMin        string        `default:"1.2" enum:"1.2,1.3" placeholder:"VERSION" help:"Least version of TLS: 1.2 or 1.3."`
+	HSTS          time.Duration `placeholder:"TIME" help:"How long browsers shall use https only, once they have come by it (Strict-Transport-Security), as in 8760h. 0: they are not told."`
+	Acme          conf.Names    `placeholder:"DOMAIN,…" help:"Domains to get certificates for by ACME, in place of --tls-cert. The authority must reach the node at port 443, or at 80 with --acme-http. Using it means to agree to the authority's terms."`
+	AcmeEmail     string        `placeholder:"ADDRESS" help:"Where the authority writes to when something is wrong."`
+	AcmeDirectory string        `default:"https://acme-v02.api.letsencrypt.org/directory" placeholder:"URL" help:"Directory of the authority."`
+	AcmeStorage   string        `default:"acme" placeholder:"DIR" help:"Directory that keeps certificates, their keys and the account. Nodes that share it share the certificates."`
+	AcmeHTTP      string        `placeholder:"HOST:PORT" help:"Address of a listener for the authority's questions by HTTP, as in :80. It sends everybody else on to https."`
+	AcmeCA        string        `placeholder:"FILE" help:"PEM file of the authority that has signed the directory's own certificate. Empty: those of the system."`
 }
 
 // clusterSettings make a node one of several, which connect to each other.
@@ -127,12 +142,14 @@ type featureSettings struct {
 
 // operatorSettings are for who runs the node.
 type operatorSettings struct {
-	Metrics     bool   `help:"Serve Prometheus metrics at /metrics."`
-	Admin       bool   `help:"Serve the admin pages at /admin."`
-	OperatorKey string `secret:"" placeholder:"KEY|@FILE" help:"Key that metrics, admin and pprof ask for. Without it metrics answer this machine only, admin takes a random one that is shown at the start, and pprof stays on loopback."`
-	Pprof       string `placeholder:"HOST:PORT" help:"Address of a listener of its own for Go's profiles. Off by default."`
-	LogLevel    string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"Least level that is logged, to standard error: debug, info, warn or error."`
-	LogFormat   string `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Format of the log: text or json."`
+	Metrics      bool   `help:"Serve Prometheus metrics at /metrics."`
+	Admin        bool   `help:"Serve the admin pages at /admin."`
+	OperatorKey  string `secret:"" placeholder:"KEY|@FILE" help:"Key that metrics, admin and pprof ask for. Without it metrics answer this machine only, admin takes a random one that is shown at the start, and pprof stays on loopback."`
+	OperatorAddr string `placeholder:"HOST:PORT" help:"Address of a listener for operators: metrics and admin are served there only, health there too."`
+	OperatorAPI  bool   `help:"Serve the HTTP API on the listener for operators only."`
+	Pprof        string `placeholder:"HOST:PORT" help:"Address of a listener of its own for Go's profiles. Off by default."`
+	LogLevel     string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"Least level that is logged, to standard error: debug, info, warn or error."`
+	LogFormat    string `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Format of the log: text or json."`
 }
 
 // partSettings choose drivers.

@@ -58,9 +58,9 @@ func (s *external) check() error {
 	for _, text := range s.URLs {
 		u, err := url.Parse(text)
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("NATS: %w", err))
+			wrong = append(wrong, errors.New("NATS: that is no URL, as in nats://host:port")) // its text may hold a secret
 		} else if u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls" {
-			wrong = append(wrong, fmt.Errorf("NATS %q: want nats://host:port or tls://host:port", u.Redacted()))
+			wrong = append(wrong, fmt.Errorf("NATS %q: want nats://host:port or tls://host:port", u.Scheme+"://"+u.Host))
 		}
 	}
 	ways := 0

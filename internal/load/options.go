@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/skeinrt/skein/internal/ws"
 )
 
 // Mode says what is measured.
@@ -138,11 +140,12 @@ func (o *Options) check(mode Mode, files int) error {
 
 func (o *Options) checkURL(text string) error {
 	u, err := url.Parse(text)
+	if wrong, ok := errors.AsType[*url.Error](err); ok {
+		return wrong.Err // without the URL, in which there may be a secret
+	}
 	switch {
-	case err != nil:
-		return err
 	case u.Scheme != "ws" && u.Scheme != "wss" || u.Hostname() == "":
-		return fmt.Errorf("%s is not the URL of an endpoint, as in ws://127.0.0.1:8000/socketcluster/", text)
+		return fmt.Errorf("%s is not the URL of an endpoint, as in ws://127.0.0.1:8000/socketcluster/", ws.Shown(text))
 	case !o.Remote && !isLoopback(u.Hostname()):
 		return fmt.Errorf("%s is another machine: load can bring it down, so it has to be allowed (--remote)", u.Hostname())
 	}

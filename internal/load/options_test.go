@@ -26,7 +26,7 @@ func TestEverythingWrongIsToldAtOnce(t *testing.T) {
 	for _, want := range []string{
 		"counts and rates must be positive", "times must be positive", "a size of 31 is too small", "32 bytes or more",
 		"1048577 channels are too many: 1048576", "24h0m0s is the longest time", "65537 publishers are too many", "http://127.0.0.1/ is not the URL of an endpoint",
-		"ws:// is not the URL", `invalid character " " in host name`, "example.com is another machine",
+		"ws: is not the URL", `invalid character " " in host name`, "example.com is another machine",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s in it", err, want)

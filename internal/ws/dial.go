@@ -40,18 +40,31 @@ type DialOptions struct {
 
 // Dial connects to a ws or wss URL. The context counts until Dial returns. A refusal is an *UpgradeError with the
 // status and the beginning of the body.
-func (r *Runtime) Dial(ctx context.Context, url string, o DialOptions) (*Conn, error) {
-	c, err := r.dial(ctx, url, o)
+func (r *Runtime) Dial(ctx context.Context, rawURL string, o DialOptions) (*Conn, error) {
+	c, err := r.dial(ctx, rawURL, o)
 	if err != nil {
-		return nil, fmt.Errorf("dial %q: %w", url, err)
+		return nil, fmt.Errorf("dial %q: %w", Shown(rawURL), err)
 	}
 	return c, nil
 }
 
-func (r *Runtime) dial(ctx context.Context, rawURL string, o DialOptions) (*Conn, error) {
+// Shown is a URL for errors and logs: without the user and the parameters in it, which may be secrets.
+func Shown(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, err
+		return "…"
+	}
+	u.User, u.Fragment = nil, ""
+	if u.RawQuery != "" {
+		u.RawQuery = "…"
+	}
+	return u.String()
+}
+
+func (r *Runtime) dial(ctx context.Context, rawURL string, o DialOptions) (*Conn, error) {
+	u, err := url.Parse(rawURL)
+	if wrong, ok := errors.AsType[*url.Error](err); ok {
+		return nil, wrong.Err // without the URL
 	}
 	nc, err := connect(ctx, u, o)
 	if err != nil {

@@ -10,32 +10,26 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"path"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/internal/secure"
 )
 
 //go:embed admin.html login.html assets
 var files embed.FS
 
-// The pages run no code but their own, talk to nobody but their server, and are shown in no frame.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-
-// Plugin serves the page. The zero value works: its key is random and told in the log at the start.
+// Plugin serves the page. The zero value serves it to nobody: it needs a key.
 type Plugin struct {
 	// Path of the page; its parts are below it. "" is /admin.
 	Path string `default:"/admin" doc:"path of the page"`
-	// Key opens the page: typed into the login, or as "Authorization: Bearer KEY". "" is a random one, which is logged
-	// at the start; give one wherever logs are kept, and on nodes behind one address.
-	Key string `doc:"key that opens the page; random and logged where there is none" secret:"true"`
+	// Key opens the page: typed into the login, or as "Authorization: Bearer KEY". "" lets nobody in.
+	Key string `doc:"key that opens the page; without one nobody can" secret:"true"`
 	// Login is how long a login lasts. 0 is 12 h.
 	Login time.Duration `default:"12h" doc:"how long a login lasts"`
 	// Version is shown on the page. "" is what the program was built from.
@@ -68,7 +62,7 @@ func (p *Plugin) Setup(ctx context.Context, h *skein.Host) error {
 	key := p.Key
 	if key == "" {
 		key = rand.Text()
-		h.Logger().LogAttrs(ctx, slog.LevelWarn, "the admin page has a random key until it is given one", slog.String("key", key))
+		h.Logger().LogAttrs(ctx, slog.LevelWarn, "the admin page has no key: nobody can open it")
 	}
 	pages, err := template.ParseFS(files, "*.html")
 	if err != nil {
@@ -76,14 +70,14 @@ func (p *Plugin) Setup(ctx context.Context, h *skein.Host) error {
 	}
 	at := cmp.Or(p.Path, "/admin")
 	base := h.Prefix() + at
-	static, err := assets(base)
+	static, err := secure.Assets(files, "assets", base+"/assets")
 	if err != nil {
 		return err
 	}
 	d := &desk{
 		server: h.Server(), log: h.Logger(), pages: pages, path: at, base: base,
 		version: cmp.Or(p.Version, builtVersion()), began: time.Now(),
-		login: newLogin(key, cmp.Or(p.Login, 12*time.Hour), base, h.Server().ClientAddr),
+		login: newLogin(key, cmp.Or(p.Login, 12*time.Hour), base, h.Server()),
 	}
 	d.register(h, static)
 	return nil
@@ -102,13 +96,13 @@ type desk struct {
 }
 
 func (d *desk) register(h *skein.Host, static http.Handler) {
-	h.HandleFunc("GET "+d.path, d.page)
-	h.HandleFunc("GET "+d.path+"/{$}", d.page)
-	h.Handle("GET "+d.path+"/assets/{file}", static)
-	h.HandleFunc("POST "+d.path+"/login", d.signIn)
-	h.HandleFunc("POST "+d.path+"/logout", d.signOut)
-	h.HandleFunc("GET "+d.path+"/state", d.state)
-	h.HandleFunc(d.path+"/pages/{plugin}/", d.foreign)
+	h.HandleFunc("GET "+d.path, d.page, skein.Operators)
+	h.HandleFunc("GET "+d.path+"/{$}", d.page, skein.Operators)
+	h.Handle("GET "+d.path+"/assets/{file}", static, skein.Operators)
+	h.HandleFunc("POST "+d.path+"/login", d.signIn, skein.Operators)
+	h.HandleFunc("POST "+d.path+"/logout", d.signOut, skein.Operators)
+	h.HandleFunc("GET "+d.path+"/state", d.state, skein.Operators)
+	h.HandleFunc(d.path+"/pages/{plugin}/", d.foreign, skein.Operators)
 }
 
 // view is what the templates show.
@@ -120,7 +114,7 @@ func (d *desk) render(w http.ResponseWriter, code int, name, complaint string) {
 	if err != nil {
 		panic(err) // the template does not fit its view: a bug
 	}
-	secure(w.Header(), "text/html; charset=utf-8")
+	secure.Page(w.Header(), "text/html; charset=utf-8")
 	w.WriteHeader(code)
 	_, _ = w.Write(body.Bytes()) // the reader has gone
 }
@@ -145,7 +139,7 @@ func (d *desk) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
-	pause, ok := d.login.try(d.login.from(r), r.PostFormValue("key"))
+	pause, ok := d.login.try(d.server.ClientAddr(r), r.PostFormValue("key"))
 	switch {
 	case pause > 0:
 		w.Header().Set("Retry-After", strconv.Itoa(int(pause.Seconds())+1))
@@ -178,40 +172,17 @@ func (d *desk) foreign(w http.ResponseWriter, r *http.Request) {
 	}
 	prefix := d.base + "/pages/" + r.PathValue("plugin")
 	rest := strings.TrimPrefix(r.URL.Path, prefix)
-	for _, page := range d.server.AdminPages() {
-		if page.Plugin == r.PathValue("plugin") && page.Path == rest {
-			secure(w.Header(), "text/html; charset=utf-8")
+	for _, one := range d.server.AdminPages() {
+		if one.Plugin == r.PathValue("plugin") && one.Path == rest {
+			secure.Page(w.Header(), "text/html; charset=utf-8")
 			r = r.Clone(r.Context())
 			r.Header.Del("Authorization")
 			r.Header.Del("Cookie")
-			http.StripPrefix(prefix, page.Handler).ServeHTTP(w, r)
+			http.StripPrefix(prefix, one.Handler).ServeHTTP(w, r)
 			return
 		}
 	}
 	http.NotFound(w, r)
-}
-
-func secure(h http.Header, contentType string) {
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
-}
-
-// assets serves the embedded files. They are open: the login page needs them too.
-func assets(base string) (http.Handler, error) {
-	dir, err := fs.Sub(files, "assets")
-	if err != nil {
-		return nil, err
-	}
-	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-	serve := http.StripPrefix(base+"/assets", http.FileServerFS(dir))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		secure(w.Header(), kinds[path.Ext(r.URL.Path)])
-		serve.ServeHTTP(w, r)
-	}), nil
 }
 
 // builtVersion is the version of the program.

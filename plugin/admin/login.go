@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/skeinrt/skein"
 )
 
 const (
@@ -25,12 +27,12 @@ const (
 // login knows the key and who has shown it. It keeps nothing for a login: the cookie is the time at which it ends, signed
 // with the key, so that it is good on every node with that key.
 type login struct {
-	key   [sha256.Size]byte // hashed, so that comparing takes the same time for every length
-	last  time.Duration
-	path  string
-	from  func(r *http.Request) netip.Addr // behind proxies, too
-	mu    sync.Mutex
-	wrong map[netip.Prefix]*tally
+	key    [sha256.Size]byte // hashed, so that comparing takes the same time for every length
+	last   time.Duration
+	path   string
+	server *skein.Server // knows who asks, behind proxies, too
+	mu     sync.Mutex
+	wrong  map[netip.Prefix]*tally
 }
 
 // tally is how many wrong keys came from an address, until when it counts.
@@ -39,8 +41,8 @@ type tally struct {
 	until time.Time
 }
 
-func newLogin(key string, last time.Duration, path string, from func(r *http.Request) netip.Addr) *login {
-	return &login{key: sha256.Sum256([]byte(key)), last: last, path: path, from: from, wrong: map[netip.Prefix]*tally{}}
+func newLogin(key string, last time.Duration, path string, server *skein.Server) *login {
+	return &login{key: sha256.Sum256([]byte(key)), last: last, path: path, server: server, wrong: map[netip.Prefix]*tally{}}
 }
 
 func (l *login) matches(key string) bool {
@@ -99,7 +101,7 @@ func block(addr netip.Addr) netip.Prefix {
 // holds reports whether the request shows the key, or a login that has not ended.
 func (l *login) holds(r *http.Request) bool {
 	if key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		pause, ok := l.try(l.from(r), key)
+		pause, ok := l.try(l.server.ClientAddr(r), key)
 		return ok && pause == 0
 	}
 	c, err := r.Cookie(cookieName)
@@ -124,9 +126,10 @@ func (l *login) sign(ends time.Time) []byte {
 
 // cookie is a new login. That a proxy claims https only makes the cookie stricter.
 func (l *login) cookie(r *http.Request) *http.Cookie {
+	scheme, _ := l.server.ClientTarget(r)
 	return &http.Cookie{ //nolint:gosec // Secure where there is TLS: without it the browser would not send it back
 		Name: cookieName, Value: base64.RawURLEncoding.EncodeToString(l.sign(time.Now().Add(l.last))),
 		Path: l.path, MaxAge: int(l.last.Seconds()), HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
+		Secure: scheme == "https" || r.Header.Get("X-Forwarded-Proto") == "https",
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/internal/secure"
 )
 
 // mostChannels are listed; the page is no place for more.
@@ -82,7 +83,8 @@ func (d *desk) state(w http.ResponseWriter, r *http.Request) {
 		Figures: figures(s), Channels: channels(s), Endpoints: s.Endpoints(), Plugins: plugins(s), Hooks: points(s),
 		Routes: s.Routes(), Pages: d.links(),
 	}
-	secure(w.Header(), "application/json")
+	secure.Data(w.Header())
+	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(now) // the reader has gone
 }
 

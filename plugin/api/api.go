@@ -43,6 +43,8 @@ type Plugin struct {
 	Claim string `default:"publish" doc:"claim that says what the bearer of a token may do"`
 	// Open serves whoever can reach the server, without a key: everybody can then publish anything.
 	Open bool `doc:"serve everybody without a key"`
+	// Operators serves it on the listener for operators alone, where there is one (Door.Operators).
+	Operators bool `doc:"serve it on the listener for operators alone"`
 	// MaxBody is the largest body of a request in bytes. 0 is 1 MiB.
 	MaxBody int64 `default:"1048576" doc:"largest body of a request in bytes"`
 }
@@ -81,8 +83,11 @@ func (p *Plugin) Validate() error {
 // Setup registers the routes.
 func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	s := &service{
-		host: h, server: h.Server(), maxBody: cmp.Or(p.MaxBody, defaultMaxBody),
+		host: h, server: h.Server(), audience: skein.Clients, maxBody: cmp.Or(p.MaxBody, defaultMaxBody),
 		door: newDoor(h.Server(), p.Keys, cmp.Or(p.Claim, "publish"), p.Open),
+	}
+	if p.Operators {
+		s.audience = skein.Operators
 	}
 	base := cmp.Or(p.Path, "/api")
 	s.route(h, http.MethodPost, base+"/publish", s.publish)
@@ -99,16 +104,17 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	})
 	h.HandleFunc(base+"/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, problem(http.StatusNotFound, "NotFoundError", "there is no %s in the API", r.URL.Path))
-	})
+	}, s.audience)
 	return nil
 }
 
 // service is the API of one server.
 type service struct {
-	host    *skein.Host
-	server  *skein.Server
-	door    *door
-	maxBody int64
+	host     *skein.Host
+	server   *skein.Server
+	door     *door
+	audience skein.Audience
+	maxBody  int64
 }
 
 // met counts a limit that an error tells of.
@@ -129,13 +135,13 @@ func (s *service) route(h *skein.Host, method, path string, op operation) {
 func (s *service) routes(h *skein.Host, path string, ops map[string]operation) {
 	methods := slices.Sorted(maps.Keys(ops))
 	for _, method := range methods {
-		h.HandleFunc(method+" "+path, s.serve(ops[method]))
+		h.HandleFunc(method+" "+path, s.serve(ops[method]), s.audience)
 	}
 	allowed := strings.Join(methods, ", ")
 	h.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", allowed)
 		fail(w, problem(http.StatusMethodNotAllowed, "MethodNotAllowedError", "%s takes %s, not %s", r.URL.Path, allowed, r.Method))
-	})
+	}, s.audience)
 }
 
 func (s *service) serve(op operation) http.HandlerFunc {

@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/skeinrt/skein"
@@ -52,11 +51,8 @@ func (g grant) covers(channel string) bool {
 // admit refuses web pages of others, and whoever shows nothing good. What is shown must be good even where nothing is
 // needed: somebody relies on it.
 func (d *door) admit(r *http.Request) (grant, error) {
-	if origin := r.Header.Get("Origin"); origin != "" {
-		u, err := url.Parse(origin)
-		if err != nil || !strings.EqualFold(u.Host, r.Host) {
-			return grant{}, problem(http.StatusForbidden, "OriginError", "the origin %q is not this server's own", cut(origin))
-		}
+	if origin := r.Header.Values("Origin"); len(origin) > 0 && !d.server.OwnOrigin(r) {
+		return grant{}, problem(http.StatusForbidden, "OriginError", "the origin %q is not this server's own", cut(origin[0]))
 	}
 	header := r.Header.Get("Authorization")
 	if header == "" {

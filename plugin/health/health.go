@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/internal/secure"
 )
 
 // Plugin serves the two paths. The zero value works.
@@ -37,14 +38,14 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	server := h.Server()
 	h.HandleFunc("GET "+cmp.Or(p.Live, "/healthz"), func(w http.ResponseWriter, _ *http.Request) {
 		write(w, http.StatusOK, status{Status: "ok", Node: server.Node()})
-	})
+	}, skein.Everybody)
 	h.HandleFunc("GET "+cmp.Or(p.Ready, "/readyz"), func(w http.ResponseWriter, r *http.Request) {
 		if failing := causes(server.Ready(r.Context())); len(failing) > 0 {
 			write(w, http.StatusServiceUnavailable, status{"not ready", server.Node(), failing})
 			return
 		}
 		write(w, http.StatusOK, status{Status: "ready", Node: server.Node()})
-	})
+	}, skein.Everybody)
 	return nil
 }
 
@@ -65,9 +66,8 @@ func causes(err error) []string {
 }
 
 func write(w http.ResponseWriter, code int, body status) {
+	secure.Data(w.Header())
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(body) // whoever asked has gone
 }

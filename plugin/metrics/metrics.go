@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/internal/secure"
 )
 
 // Plugin serves the figures. The zero value serves them at /metrics to this machine only.
@@ -62,14 +63,14 @@ func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
 	// One plugin's bad figure must not hide all the others.
 	scrape := promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, ErrorLog: complaints{h.Logger()}})
 	h.HandleFunc("GET "+cmp.Or(p.Path, "/metrics"), func(w http.ResponseWriter, r *http.Request) {
+		secure.Data(w.Header())
 		if !p.admits(h.Server(), r) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="skein metrics"`)
 			http.Error(w, "metrics need their key as a bearer token, or a request over loopback where no key is set", http.StatusUnauthorized)
 			return
 		}
-		w.Header().Set("X-Content-Type-Options", "nosniff")
 		scrape.ServeHTTP(w, r)
-	})
+	}, skein.Operators)
 	return nil
 }
 

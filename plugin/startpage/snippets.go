@@ -3,7 +3,6 @@ package startpage
 import (
 	"encoding/json"
 	"net"
-	"net/http"
 	"regexp"
 	"strings"
 	"text/template"
@@ -26,13 +25,13 @@ const hostSyntax = `^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`
 
 // target derives the place from the URL in the reader's browser. That the scheme may be claimed by a proxy decides
 // nothing but what is shown.
-func target(r *http.Request, endpoint, channel string) place {
-	p := place{Scheme: "http", Host: r.Host, Path: endpoint, Channel: channel}
+func target(scheme, host, endpoint, channel string) place {
+	p := place{Scheme: "http", Host: host, Path: endpoint, Channel: channel}
 	if ok, _ := regexp.MatchString(hostSyntax, p.Host); !ok { // the expression is a constant
 		p.Host = "127.0.0.1:8000"
 	}
 	p.Port = "80"
-	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+	if scheme == "https" {
 		p.Scheme, p.Port, p.Secure = "https", "443", true
 	}
 	p.Hostname = strings.Trim(p.Host, "[]")

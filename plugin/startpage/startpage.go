@@ -9,22 +9,17 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"net/http"
-	"path"
 	"runtime/debug"
 	"slices"
 	"strings"
 
 	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/internal/secure"
 )
 
 //go:embed page.html assets
 var files embed.FS
-
-// The page runs no code but its own, talks to nobody but its server, and is shown in no frame.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Plugin serves the page. The zero value works.
 type Plugin struct {
@@ -52,16 +47,16 @@ func (p *Plugin) Validate() error {
 
 // Setup registers the page and its assets.
 func (p *Plugin) Setup(_ context.Context, h *skein.Host) error {
-	page, err := template.ParseFS(files, "page.html")
+	shown, err := template.ParseFS(files, "page.html")
 	if err != nil {
 		return err
 	}
-	static, err := assets(h.Prefix())
+	static, err := secure.Assets(files, "assets", h.Prefix()+"/assets")
 	if err != nil {
 		return err
 	}
 	v := view{
-		server: h.Server(), page: page, Raw: cmp.Or(p.Raw, "/ws"), Channel: cmp.Or(p.Channel, "testChannel"),
+		server: h.Server(), page: shown, Raw: cmp.Or(p.Raw, "/ws"), Channel: cmp.Or(p.Channel, "testChannel"),
 		Version: cmp.Or(p.Version, builtVersion()), Subscribers: []int{1, 2},
 	}
 	h.HandleFunc("GET /{$}", v.serve)
@@ -91,15 +86,15 @@ type served struct{ Path, What, Owner string }
 func (v view) serve(w http.ResponseWriter, r *http.Request) {
 	v.Node = v.server.Node()
 	v.Endpoint, v.Served = paths(v.server)
-	at := target(r, v.Endpoint, v.Channel)
+	scheme, host := v.server.ClientTarget(r)
+	at := target(scheme, host, v.Endpoint, v.Channel)
 	at.Publish = publishPath(v.server)
 	v.Snippets = snippets(at)
 	var body bytes.Buffer
 	if err := v.page.Execute(&body, v); err != nil {
 		panic(err) // the template does not fit its view: a bug
 	}
-	secure(w.Header(), "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
+	secure.Page(w.Header(), "text/html; charset=utf-8")
 	_, _ = w.Write(body.Bytes()) // the reader has gone
 }
 
@@ -113,6 +108,9 @@ func paths(s *skein.Server) (endpoint string, rows []served) {
 	for _, r := range s.Routes() {
 		at := strings.TrimSuffix(r.Path, "{$}")
 		below := at == above[r.Plugin] || strings.HasPrefix(at, strings.TrimSuffix(above[r.Plugin], "/")+"/")
+		if r.Audience == skein.Operators {
+			continue // no visitor's business, and maybe not found here
+		}
 		if r.Kind == "http" && (r.Method == "" || r.Plugin != "" && above[r.Plugin] != "" && below) {
 			continue
 		}
@@ -126,7 +124,7 @@ func paths(s *skein.Server) (endpoint string, rows []served) {
 // publishPath finds the HTTP API by its operation, wherever it has been put.
 func publishPath(s *skein.Server) string {
 	for _, r := range s.Routes() {
-		if r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/publish") {
+		if r.Audience != skein.Operators && r.Method == http.MethodPost && strings.HasSuffix(r.Path, "/publish") {
 			return r.Path
 		}
 	}
@@ -142,29 +140,6 @@ func what(r skein.Route) string {
 	default:
 		return "HTTP " + r.Method
 	}
-}
-
-func secure(h http.Header, contentType string) {
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-}
-
-// assets serves the embedded files.
-func assets(prefix string) (http.Handler, error) {
-	dir, err := fs.Sub(files, "assets")
-	if err != nil {
-		return nil, err
-	}
-	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-	serve := http.StripPrefix(prefix+"/assets", http.FileServerFS(dir))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		secure(w.Header(), kinds[path.Ext(r.URL.Path)])
-		w.Header().Set("Cache-Control", "no-cache")
-		serve.ServeHTTP(w, r)
-	}), nil
 }
 
 // builtVersion is the version of the program.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -28,6 +29,7 @@ func get(t *testing.T, srv *skeintest.Server, path string, header map[string]str
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.RemoteAddr = "10.0.0.1:80"
 	for name, value := range header {
 		r.Header.Set(name, value)
 	}
@@ -117,7 +119,8 @@ func TestCodeForTheAPINeedsTheAPI(t *testing.T) {
 
 func TestCodeConnectsToWhereThePageCameFrom(t *testing.T) {
 	t.Parallel()
-	srv := skeintest.Start(t, skein.Options{}, startpage.New(), publisher())
+	o := skein.Options{Door: skein.Door{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
+	srv := skeintest.Start(t, o, startpage.New(), publisher())
 	for _, c := range []struct {
 		header map[string]string
 		want   []string
@@ -129,6 +132,10 @@ func TestCodeConnectsToWhereThePageCameFrom(t *testing.T) {
 		{
 			map[string]string{"Host": "rt.example", "X-Forwarded-Proto": "https"},
 			[]string{`hostname: "rt.example", port: 443, secure: true }`, "curl https://rt.example/api/publish", `"wss://rt.example/socketcluster/"`},
+		},
+		{
+			map[string]string{"Host": "inner:8000", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "rt.example:8443"},
+			[]string{`hostname: "rt.example", port: 8443, secure: true }`, "curl https://rt.example:8443/api/publish"},
 		},
 		{
 			map[string]string{"Host": "rt.example"},
@@ -170,7 +177,7 @@ func TestPageIsLockedDown(t *testing.T) {
 			t.Errorf("GET %s: got %d of type %q, want 200 of %s", path, p.StatusCode, got, kind)
 		}
 		policy := p.Header.Get("Content-Security-Policy")
-		for _, part := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'none'"} {
+		for _, part := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'"} {
 			if !strings.Contains(policy, part) || strings.Contains(policy, "unsafe") {
 				t.Errorf("GET %s: got the policy %q, want %s in it", path, policy, part)
 			}

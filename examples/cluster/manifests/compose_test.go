@@ -147,7 +147,7 @@ func TestBalancerKnowsTheNodesAndPrefersNone(t *testing.T) {
 	if m := regexp.MustCompile(`(?m)^\s*(cookie|stick|balance source).*`).FindString(text); m != "" {
 		t.Errorf("got sticky sessions: %q", m)
 	}
-	if got, want := *p.Services["a"].Environment["SKEIN_PROXIES"], s.Networks["default"].Ipv4Address+"/32"; got != want {
+	if got, want := *p.Services["a"].Environment["SKEIN_TRUSTED_PROXIES"], s.Networks["default"].Ipv4Address+"/32"; got != want {
 		t.Errorf("proxies: got %q, want the balancer's address %q", got, want)
 	}
 	if code := answers(t, "/readyz")["/readyz"]; code != 200 {
