@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,13 +23,13 @@ type front struct {
 	net.Listener
 	server *Server
 
-	arrivals chan arrival  // for net/http
-	entrants chan *entrant // for hosts that are idle
+	arrivals chan arrival // for net/http
 	closed   chan struct{}
 	closing  sync.Once
 
 	mu      sync.Mutex
 	unheard map[*entrant]struct{} // whose request has not been read
+	idle    []chan *entrant       // hosts; the last one to become idle is the first to work again
 }
 
 // arrival is what Accept returns.
@@ -37,13 +38,12 @@ type arrival struct {
 	err  error
 }
 
-// hostRest is how long a goroutine waits for another one: its stack has grown by then, which costs a new one more than
-// all else.
-const hostRest = 5 * time.Second
+// hostsKept is how many hosts without work are kept: their stacks have grown, which costs a new one more than all else.
+const hostsKept = 16
 
 func newFront(s *Server, l net.Listener) *front {
 	f := &front{
-		Listener: l, server: s, arrivals: make(chan arrival), entrants: make(chan *entrant), closed: make(chan struct{}),
+		Listener: l, server: s, arrivals: make(chan arrival), closed: make(chan struct{}),
 		unheard: map[*entrant]struct{}{},
 	}
 	s.life.tasks.Go(f.run)
@@ -84,12 +84,10 @@ func (f *front) run() {
 		}
 		v := &entrant{Conn: c}
 		f.server.doorman.watch(v, http.StateNew)
-		select {
-		case f.entrants <- v:
-		default:
-			if !f.server.life.tasks.Go(func() { f.host(v) }) {
-				f.end(v)
-			}
+		if turn := f.pop(); turn != nil {
+			turn <- v // there is room
+		} else if !f.server.life.tasks.Go(func() { f.host(v) }) {
+			f.end(v)
 		}
 	}
 }
@@ -107,19 +105,48 @@ func (f *front) pass(a arrival) bool {
 // host sees to an entrant, and then to others.
 func (f *front) host(v *entrant) {
 	d := &desk{reader: bufio.NewReaderSize(nil, longestPlain)}
-	rest := time.NewTimer(hostRest)
-	defer rest.Stop()
-	for {
+	for turn := make(chan *entrant, 1); v != nil; v = f.rest(turn) {
 		f.meet(v, d)
-		rest.Reset(hostRest)
-		select {
-		case v = <-f.entrants:
-		case <-rest.C:
-			return
-		case <-f.closed:
-			return
-		}
 	}
+}
+
+// rest waits for the next entrant; nil is the end.
+func (f *front) rest(turn chan *entrant) *entrant {
+	f.mu.Lock()
+	if len(f.idle) >= hostsKept {
+		f.mu.Unlock()
+		return nil
+	}
+	f.idle = append(f.idle, turn)
+	f.mu.Unlock()
+	select {
+	case v := <-turn:
+		return v
+	case <-f.closed:
+	}
+	f.mu.Lock()
+	at := slices.Index(f.idle, turn)
+	if at >= 0 {
+		f.idle = slices.Delete(f.idle, at, at+1)
+	}
+	f.mu.Unlock()
+	if at >= 0 {
+		return nil
+	}
+	return <-turn // somebody is on the way
+}
+
+// pop gives a host that is idle, or nil.
+func (f *front) pop() chan *entrant {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.idle)
+	if n == 0 {
+		return nil
+	}
+	turn := f.idle[n-1]
+	f.idle = f.idle[:n-1]
+	return turn
 }
 
 // meet reads the first request of a connection, and serves it or leaves it to net/http.

@@ -9,4 +9,10 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
+require (
+	github.com/gobwas/httphead v0.1.0 // indirect
+	github.com/gobwas/ws v1.5.0 // indirect
+	github.com/klauspost/compress v1.20.4 // indirect
+)
+
 replace github.com/skeinrt/skein => ../

@@ -106,12 +106,12 @@ func (s *site) settled(t *testing.T, wanted func(vitals) bool) vitals {
 // recovered checks that an attack is over: the node is as before, and honest clients have not noticed.
 func (s *site) recovered(t *testing.T) {
 	t.Helper()
-	const executors = 16 // that a node keeps for the next work
+	const kept = 16 + 16 // executors, and those who let clients in, for the next work
 	var last vitals
 	s.settled(t, func(v vitals) bool {
 		last = v
 		return v.connections <= s.base.connections && v.sessions <= s.base.sessions && v.channels <= s.base.channels &&
-			v.goroutines <= s.base.goroutines+executors && v.descriptors <= s.base.descriptors+2
+			v.goroutines <= s.base.goroutines+kept && v.descriptors <= s.base.descriptors+2
 	})
 	if last.panics != 0 {
 		t.Errorf("got %d panics, want none:\n%s", last.panics, s.out)

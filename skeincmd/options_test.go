@@ -45,13 +45,23 @@ func optionsOf(t *testing.T, file string, args ...string) skein.Options {
 	return o
 }
 
+// told is a command line, and what it makes of an option.
+type told struct {
+	args string
+	of   func(o skein.Options) any
+	want any
+}
+
+func (c told) check(t *testing.T) {
+	t.Helper()
+	if diff := cmp.Diff(c.want, c.of(optionsOf(t, "", strings.Fields(c.args)...))); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", c.args, diff)
+	}
+}
+
 func TestSettingsBecomeOptionsOfTheServer(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		args string
-		of   func(o skein.Options) any
-		want any
-	}{
+	for _, c := range []told{
 		{"--addr 127.0.0.1:1", func(o skein.Options) any { return o.Addr }, "127.0.0.1:1"},
 		{"--node x", func(o skein.Options) any { return o.Node }, "x"},
 		{"", func(o skein.Options) any { return o.Origins == nil }, true},
@@ -97,6 +107,14 @@ func TestSettingsBecomeOptionsOfTheServer(t *testing.T) {
 		{"", func(o skein.Options) any { return o.TLS == nil }, true},
 		{"--compression", func(o skein.Options) any { return o.Endpoints[0].Compression }, true},
 		{"", func(o skein.Options) any { return len(o.Endpoints) }, 1},
+	} {
+		c.check(t)
+	}
+}
+
+func TestSettingsOfTheDoorBecomeOptionsOfTheServer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []told{
 		{"--trusted-proxies 10.0.0.0/8,::1,127.0.0.1", func(o skein.Options) any { return prefixes(o.Door.Proxies) }, "10.0.0.0/8 ::1/128 127.0.0.1/32"},
 		{"--trusted-proxies ::1 --proxy-protocol", func(o skein.Options) any { return o.Door.ProxyProtocol }, true},
 		{"--operator-addr 127.0.0.1:9", func(o skein.Options) any { return o.Door.Operators }, "127.0.0.1:9"},
@@ -104,10 +122,7 @@ func TestSettingsBecomeOptionsOfTheServer(t *testing.T) {
 		{"", func(o skein.Options) any { return o.Door.Header }, ""},
 		{"--forwarded-header forwarded", func(o skein.Options) any { return o.Door.Header }, "Forwarded"},
 	} {
-		got := c.of(optionsOf(t, "", strings.Fields(c.args)...))
-		if diff := cmp.Diff(c.want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", c.args, diff)
-		}
+		c.check(t)
 	}
 }
 

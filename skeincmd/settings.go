@@ -37,8 +37,8 @@ type listenSettings struct {
 
 // tlsSettings make the node speak TLS itself.
 type tlsSettings struct {
-	TLSCert       conf.Names    `placeholder:"FILE,…" help:"PEM files of certificates with their chains, the one for clients that name no host first. Serves TLS, with --tls-key. They are read again when they change."`
-	TLSKey        conf.Names    `placeholder:"FILE,…" secret:"false" help:"PEM files of their private keys, in the same order."`
+	TLSCert       conf.Files    `placeholder:"FILE,…" help:"PEM files of certificates with their chains, the one for clients that name no host first. Serves TLS, with --tls-key. They are read again when they change."`
+	TLSKey        conf.Files    `placeholder:"FILE,…" secret:"false" help:"PEM files of their private keys, in the same order."`
 	TLSMin        string        `default:"1.2" enum:"1.2,1.3" placeholder:"VERSION" help:"Least version of TLS: 1.2 or 1.3."`
 	HSTS          time.Duration `placeholder:"TIME" help:"How long browsers shall use https only, once they have come by it (Strict-Transport-Security), as in 8760h. 0: they are not told."`
 	Acme          conf.Names    `placeholder:"DOMAIN,…" help:"Domains to get certificates for by ACME, in place of --tls-cert. The authority must reach the node at port 443, or at 80 with --acme-http. Using it means to agree to the authority's terms."`

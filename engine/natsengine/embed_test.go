@@ -35,7 +35,7 @@ func TestStartSaysAllThatIsWrongAtOnce(t *testing.T) {
 		{"loopback with a far seed", Embed(Embedded{Options: Options{Node: "a"}, Listen: "127.0.0.1:0", Seeds: []string{"192.0.2.1:1"}}), []string{"192.0.2.1:1", "loopback"}},
 		{"half of TLS", Embed(Embedded{Options: Options{Node: "a"}, Listen: "127.0.0.1:0", TLS: &tls.Config{}}), []string{"authority", "certificate"}},
 		{"no NATS", Open(External{Options: Options{Node: "a"}}), []string{"no URL"}},
-		{"bad NATS", Open(External{Options: Options{Node: "a"}, URLs: []string{"http://x", "%"}, User: "a", Token: "b"}), []string{"http://x", "%", "more than one"}},
+		{"bad NATS", Open(External{Options: Options{Node: "a"}, URLs: []string{"http://x", "%"}, User: "a", Token: "b"}), []string{"http://x", "that is no URL", "more than one"}},
 		{"no key file", Open(External{Options: Options{Node: "a"}, URLs: []string{"nats://127.0.0.1:1"}, NKeyFile: "none"}), []string{"none"}},
 		{"nobody there", Open(External{Options: Options{Node: "a"}, URLs: []string{"nats://127.0.0.1:1"}}), []string{"no servers"}},
 	} {

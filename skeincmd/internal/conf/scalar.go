@@ -47,6 +47,19 @@ func (n *Names) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// Files is a list of files that may also be written as one text, with commas between: their names may have spaces.
+type Files []string
+
+// UnmarshalText splits at commas, and adds to what is there.
+func (f *Files) UnmarshalText(b []byte) error {
+	for name := range strings.SplitSeq(string(b), ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			*f = append(*f, name)
+		}
+	}
+	return nil
+}
+
 var (
 	errSize  = errors.New("want a number of bytes, or one with a unit as in 64KiB, 1MiB, 2GiB")
 	errRange = errors.New("out of range")
