@@ -102,10 +102,15 @@ func (s *assault) doubleKeys() {
 
 func (s *assault) nestedBatches() {
 	p := s.session()
-	for _, b := range []string{"[[[[{}]]]]", `[[{"event":"#publish"}]]`, "[null,1,true,\"x\",[],{}]", "[" + strings.Repeat("[],", 100000) + "[]]", strings.Repeat(`[{"event":`, 5000)} {
+	for _, b := range []string{"[[[[{}]]]]", `[[{"event":"#publish"}]]`, "[null,1,true,\"x\",[],{}]", "[" + strings.Repeat("[],", 10000) + "[]]", strings.Repeat(`[{"event":`, 200)} {
 		p.send(say("%s", b))
 	}
 	p.wantAlive()
+	for _, b := range []string{"[" + strings.Repeat("[],", 100000) + "[]]", strings.Repeat(`[{"event":`, 5000)} {
+		p := s.session()
+		p.send(say("%s", b))
+		p.wantCode(1009)
+	}
 }
 
 func (s *assault) wideObject() {
