@@ -96,6 +96,9 @@ func (d *doorman) knows(c net.Conn) bool {
 func (d *doorman) heard(r *http.Request) {
 	if c, ok := r.Context().Value(plainKey{}).(net.Conn); ok {
 		d.hear(c, false)
+		if v, ok := c.(*entrant); ok {
+			_ = v.lift() // a connection that is gone is found so by the next read
+		}
 	}
 }
 

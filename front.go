@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -166,22 +168,26 @@ func (f *front) meet(v *entrant, d *desk) {
 	}
 }
 
-// hear reads until there is a header, or more than is read here.
+// hear reads until there is a header, or something of which none can become that is recognised here.
 func (f *front) hear(v *entrant, d *desk) ([]byte, error) {
 	if !f.await(v) {
 		return nil, net.ErrClosed
 	}
 	defer f.heard(v)
-	if err := v.SetReadDeadline(time.Now().Add(f.server.options.Timeouts.Header)); err != nil {
+	v.until = time.Now().Add(f.server.options.Timeouts.Header)
+	if err := v.SetReadDeadline(v.until); err != nil {
 		return nil, err
 	}
 	for n := 0; ; {
 		k, err := v.Conn.Read(d.buf[n:])
 		tail := d.buf[max(0, n-len(headerEnd)+1) : n+k]
-		if n += k; n == len(d.buf) || bytes.Contains(tail, []byte(headerEnd)) {
-			return d.buf[:n], v.SetReadDeadline(time.Time{})
-		}
-		if err != nil {
+		n += k
+		switch {
+		case n == len(d.buf), bytes.Contains(tail, []byte(headerEnd)), n > 0 && !couldBePlain(d.buf[:n], tail):
+			return d.buf[:n], nil
+		case errors.Is(err, io.EOF) && n > 0: // it can still be answered
+			return d.buf[:n], nil
+		case err != nil:
 			return nil, err
 		}
 	}
@@ -221,6 +227,10 @@ func (f *front) serve(v *entrant, r *http.Request, early []byte) {
 			f.server.log.LogAttrs(r.Context(), slog.LevelError, "panic in an upgrade", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 		}
 	}()
+	if v.lift() != nil {
+		f.end(v)
+		return
+	}
 	ctx := f.server.doorman.introduce(context.WithValue(f.server.life.ctx, http.LocalAddrContextKey, v.LocalAddr()), v)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -231,7 +241,25 @@ func (f *front) serve(v *entrant, r *http.Request, early []byte) {
 // entrant is a connection on its way in.
 type entrant struct {
 	net.Conn
-	unread []byte // has been read from it, and is for net/http
+	unread []byte    // has been read from it, and is for net/http
+	until  time.Time // its first request must have come; zero behind that
+}
+
+// SetReadDeadline lets net/http begin no new time for a header that has begun.
+func (v *entrant) SetReadDeadline(t time.Time) error {
+	if !v.until.IsZero() && (t.IsZero() || t.After(v.until)) {
+		t = v.until
+	}
+	return v.Conn.SetReadDeadline(t)
+}
+
+// lift is called when the first request has come.
+func (v *entrant) lift() error {
+	if v.until.IsZero() {
+		return nil
+	}
+	v.until = time.Time{}
+	return v.Conn.SetReadDeadline(v.until)
 }
 
 // Read reads what is unread first.

@@ -260,3 +260,81 @@ func FuzzUpgradeRequests(f *testing.F) {
 		})
 	})
 }
+
+// net/http answers, or gives up, what can be no upgrade, without waiting for the end of a header.
+func TestWhatCanBeNoUpgradeIsLeftAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"bare newlines":  "GET /nowhere HTTP/1.0\n\n",
+		"no HTTP":        "hello there\r\n",
+		"TLS":            "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
+		"another method": "HEAD /nowhere HTTP/1.0\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				srv := start(t, skein.Options{}, func(*skein.Host) {})
+				began := time.Now()
+				nc, _ := request(t, srv.Listener, text)
+				answer := make([]byte, 12)
+				if _, err := io.ReadFull(nc, answer); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.") {
+					t.Errorf("got %q, %v, want an answer", answer, err)
+				}
+				if took := time.Since(began); took != 0 {
+					t.Errorf("it took %v, want no wait", took)
+				}
+			})
+		})
+	}
+}
+
+// Octets that come at the last moment must not buy another time-out.
+func TestAHeaderHasOneTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := start(t, skein.Options{}, func(*skein.Host) {})
+		began := time.Now()
+		nc, _ := request(t, srv.Listener, "GET /socketcluster/ HTTP/1.1\r\nHost: memory\r\n")
+		<-time.After(4500 * time.Millisecond)
+		if _, err := io.WriteString(nc, "Cookie: "+strings.Repeat("a", 5<<10)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, nc); err != nil && n > 0 {
+			t.Errorf("got %d octets, %v, want the end", n, err)
+		}
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("it took %v, want 5 s", took)
+		}
+	})
+}
+
+// The second request of a connection has a time-out of its own, and so has a body.
+func TestTheTimeoutOfTheFirstHeaderEndsWithIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := start(t, skein.Options{}, func(*skein.Host) {})
+		nc, r := request(t, srv.Listener, "GET /nowhere HTTP/1.1\r\nHost: memory\r\n\r\n")
+		if status, _ := answered(t, r); status != http.StatusNotFound {
+			t.Fatalf("got %d, want 404", status)
+		}
+		<-time.After(20 * time.Second)
+		if _, err := io.WriteString(nc, plainUpgrade); err != nil {
+			t.Fatal(err)
+		}
+		if status, body := answered(t, r); status != http.StatusSwitchingProtocols {
+			t.Errorf("got %d %q, want 101", status, body)
+		}
+	})
+}
+
+func TestRefusalsKeepWhatTheySayOfTheConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := start(t, skein.Options{}, func(*skein.Host) {})
+		_, r := request(t, srv.Listener, strings.Replace(plainUpgrade, "Connection: Upgrade", "Connection: close", 1))
+		answer, err := io.ReadAll(r)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 426 ") || !strings.Contains(string(answer), "\r\nConnection: Upgrade, close\r\n") {
+			t.Errorf("got %q, %v, want 426 and Connection: Upgrade, close", answer, err)
+		}
+	})
+}

@@ -71,8 +71,12 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // ServeOperators is Serve for a listener on which only routes for operators, and for everybody, are served. It stays open
-// until the end of Shutdown. Its connections count for themselves, so that a crowd of clients locks no operator out.
+// until the end of Shutdown. Its connections count for themselves, so that a crowd of clients locks no operator out. It
+// fails without Options.Door.Operators, since what is for operators is then served to clients.
 func (s *Server) ServeOperators(l net.Listener) error {
+	if s.options.Door.Operators == "" {
+		return errors.Join(errors.New("serve operators: the option Door.Operators is empty, so that their routes are served to clients"), l.Close())
+	}
 	own := &doorman{limits: ConnLimits{Total: mostOperators, PerAddress: -1}, turns: newTurnstile(), tally: &s.counters.limited}
 	inside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		own.heard(r)

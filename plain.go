@@ -42,6 +42,19 @@ func (d *desk) request(read []byte, paths map[string]struct{}) *http.Request {
 	return r
 }
 
+// couldBePlain reports whether more octets can make a request of these that is recognised here. tail are the new ones with
+// some before them.
+func couldBePlain(read, tail []byte) bool {
+	const begin = "GET /"
+	for i, c := range tail {
+		if c == '\n' && i > 0 && tail[i-1] != '\r' {
+			return false
+		}
+	}
+	n := min(len(read), len(begin))
+	return string(read[:n]) == begin[:n]
+}
+
 func plainLine(line string, paths map[string]struct{}) bool {
 	target, ok := strings.CutPrefix(line, "GET ")
 	if ok {

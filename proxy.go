@@ -25,7 +25,8 @@ type Door struct {
 	// and nothing like it from others. With it the client's address is that of every connection, before TLS.
 	ProxyProtocol bool
 	// Operators is an address of a listener for operators, on which Run serves the routes that are theirs, and nowhere
-	// else. A program that has its own listeners gives it to ServeOperators. "" serves them among all others.
+	// else. A program that has its own listeners sets it, too, and calls ServeOperators. "" serves these routes among all
+	// others.
 	Operators string
 	// HSTS makes browsers use https for this long (Strict-Transport-Security), where the client has come by https. It
 	// cannot be taken back before it has passed. 0 leaves the header out.

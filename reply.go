@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -64,7 +65,9 @@ func (w *reply) end() {
 	if w.status == 0 {
 		w.status = http.StatusInternalServerError
 	}
-	w.header.Set("Connection", "close")
+	if !slices.ContainsFunc(headerTokens(w.header.Values("Connection")), func(t string) bool { return t == "close" }) {
+		w.header.Add("Connection", "close")
+	}
 	w.header.Set("Content-Length", strconv.Itoa(w.body.Len()))
 	w.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	answer := bytes.NewBufferString("HTTP/1.1 " + strconv.Itoa(w.status) + " " + http.StatusText(w.status) + "\r\n")
