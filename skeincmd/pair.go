@@ -22,7 +22,7 @@ type pair struct {
 type stamp struct{ os.FileInfo }
 
 func (s stamp) is(other stamp) bool {
-	return s.FileInfo != nil && other.FileInfo != nil && os.SameFile(s, other) && s.ModTime().Equal(other.ModTime()) && s.Size() == other.Size()
+	return s.FileInfo != nil && other.FileInfo != nil && os.SameFile(s.FileInfo, other.FileInfo) && s.ModTime().Equal(other.ModTime()) && s.Size() == other.Size()
 }
 
 // pair reads the files for the first time.
