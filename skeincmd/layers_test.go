@@ -125,7 +125,7 @@ func doorSamples() map[string][]string {
 	return map[string][]string{
 		"addr":            {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
 		"origins":         {"[u]", "[v]", "[w]"},
-		"forwardedHeader": {"forwarded", "x-forwarded-for", "forwarded"},
+		"forwardedHeader": {"forwarded", "x-forwarded-for", "forwarded", "--trusted-proxies=::1"},
 		"proxyProtocol":   {"true", "false", "true", "--trusted-proxies=::1"},
 		"hsts":            {"1h", "2h", "3h"},
 		"operatorAddr":    {"127.0.0.1:7", "127.0.0.1:8", "127.0.0.1:9"},
@@ -135,7 +135,7 @@ func doorSamples() map[string][]string {
 		"stopTimeout":     {"1s", "2s", "3s"},
 		"acme":            {"[a.example]", "[b.example]", "[c.example]"},
 		"acmeStorage":     {"a", "b", "c"},
-		"acmeHTTP":        {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+		"acmeHTTP":        {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "--acme=a.example"},
 	}
 }
 

@@ -184,7 +184,13 @@ func (c *config) checkDoor() error {
 	case certs == 0 && keys > 0:
 		errs = append(errs, c.blame("tlsKey", errors.New("a key needs its certificate: give tlsCert too")))
 	case certs != keys:
-		errs = append(errs, c.blame("tlsKey", fmt.Errorf("there are %d keys of %d certificates", keys, certs)))
+		errs = append(errs, c.blame("tlsKey", fmt.Errorf("each certificate needs its key, in the same order: certificates %d, keys %d", certs, keys)))
+	}
+	if c.Listen.ForwardedHeader != "x-forwarded-for" && len(c.Listen.TrustedProxies) == 0 {
+		errs = append(errs, c.blame("forwardedHeader", errors.New("it needs --trusted-proxies: the peers that are believed")))
+	}
+	if c.TLS.AcmeHTTP != "" && len(c.TLS.Acme) == 0 {
+		errs = append(errs, c.blame("acmeHTTP", errors.New("it needs --acme, the domains")))
 	}
 	if c.Listen.ProxyProtocol && len(c.Listen.TrustedProxies) == 0 {
 		errs = append(errs, c.blame("proxyProtocol", errors.New("it needs --trusted-proxies: the peers that may speak it")))

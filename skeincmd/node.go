@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -141,6 +142,9 @@ func (c *config) tls(a *app, log *slog.Logger) (*tls.Config, error) {
 	var errs []error
 	for i, cert := range c.TLS.TLSCert {
 		one, err := a.pair(cert, c.TLS.TLSKey[i], log)
+		if err != nil && len(c.TLS.TLSCert) > 1 {
+			err = fmt.Errorf("%s: %w", cert, err)
+		}
 		all, errs = append(all, one), append(errs, c.blame("tlsCert", err))
 	}
 	made.GetCertificate = all.get

@@ -120,7 +120,7 @@ func TestSettingsOfTheDoorBecomeOptionsOfTheServer(t *testing.T) {
 		{"--operator-addr 127.0.0.1:9", func(o skein.Options) any { return o.Door.Operators }, "127.0.0.1:9"},
 		{"--hsts 1h", func(o skein.Options) any { return o.Door.HSTS }, time.Hour},
 		{"", func(o skein.Options) any { return o.Door.Header }, ""},
-		{"--forwarded-header forwarded", func(o skein.Options) any { return o.Door.Header }, "Forwarded"},
+		{"--trusted-proxies ::1 --forwarded-header forwarded", func(o skein.Options) any { return o.Door.Header }, "Forwarded"},
 	} {
 		c.check(t)
 	}

@@ -44,11 +44,17 @@ type option struct {
 	key   string // the setting
 }
 
+// leastKey is the least length of a key in octets: what is shorter can be guessed.
+const leastKey = 16
+
 // stock lists what the flags ask for, in the order of set-up.
 func (c *config) stock(a *app) ([]stock, error) {
 	f, o := c.Features, c.Operators
 	apiKey, err := a.secret(f.APIKey)
 	operatorKey, wrong := a.secret(o.OperatorKey)
+	if wrong == nil && operatorKey != "" && len(operatorKey) < leastKey {
+		wrong = fmt.Errorf("it has %d octets: it must have %d or more", len(operatorKey), leastKey)
+	}
 	raw := c.rawPath()
 	startPage := f.StartPage && (raw != "" || c.source("startPage") != "") // it shows the raw endpoint
 	compression := option{"compression", f.Compression, "compression"}

@@ -108,9 +108,24 @@ func (n *node) warn(ctx context.Context) {
 		n.log.LogAttrs(ctx, slog.LevelWarn, "serving without TLS beyond this machine: give --tls-cert, or put a proxy in front",
 			slog.String("addr", n.config.Listen.Addr))
 	}
+	n.warnOfClosed(ctx)
 	if c := &n.config.Cluster; c.ClusterInsecure && !isLoopback(c.ClusterListen) {
 		n.log.LogAttrs(ctx, slog.LevelWarn, "whoever reaches the address for other nodes can read and publish everything: it is insecure",
 			slog.String("addr", c.ClusterListen))
+	}
+}
+
+// warnOfClosed tells of what nobody can use: behind a proxy no request comes from this machine for certain.
+func (n *node) warnOfClosed(ctx context.Context) {
+	c := n.config
+	if len(c.Listen.TrustedProxies) == 0 {
+		return
+	}
+	if c.Features.API && c.Features.APIKey == "" && !c.hasKeys() {
+		n.log.LogAttrs(ctx, slog.LevelWarn, "with --trusted-proxies nobody can use the API without a key: give --api-key")
+	}
+	if c.Operators.Metrics && c.Operators.OperatorKey == "" {
+		n.log.LogAttrs(ctx, slog.LevelWarn, "with --trusted-proxies nobody can read the metrics without a key: give --operator-key")
 	}
 }
 
