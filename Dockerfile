@@ -1,4 +1,5 @@
-# The image of skein: one static binary, nothing else, and no root. It writes no file:
+# The image of skein: one static binary, nothing else, and no root. It writes no file, unless --revocations or --acme say so:
+# then give them a volume that user 65532 may write to.
 #
 #   docker build --tag skein .
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges --publish 127.0.0.1:8000:8000 skein
