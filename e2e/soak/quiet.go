@@ -11,16 +11,16 @@ import (
 const mib = 1 << 20
 
 // idlers are goroutines that a node keeps for the next messages of its clients; it starts with none.
-const idlers = 16
+const idlers = 32
 
 // afterStart is what a process may hold more than when it had just started, with all pools empty.
 func afterStart() judge.Bounds {
-	return judge.Bounds{RSS: 256 * mib, Heap: 48 * mib, Files: 4, Goroutines: idlers + 8}
+	return judge.Bounds{RSS: 256 * mib, Heap: 48 * mib, Files: 6, Goroutines: idlers + 8}
 }
 
 // afterWarmUp is what it may hold more than after its first cycle: what leaks slowly adds up to more.
 func afterWarmUp() judge.Bounds {
-	return judge.Bounds{RSS: 96 * mib, Heap: 8 * mib, Files: 4, Goroutines: idlers + 4}
+	return judge.Bounds{RSS: 96 * mib, Heap: 8 * mib, Files: 6, Goroutines: idlers + 4}
 }
 
 // mostLines bounds what a node may log in a cycle.
