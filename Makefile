@@ -8,6 +8,8 @@ PACK    := $(GO) -C packaging run .
 # Where a binary was built, and with which C library, leaves no trace in it.
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w"
 FUZZ    ?= 60s
+# Packages that start many processes and nodes: one at a time, behind the others.
+ALONE   := /e2e(/|$$)|/natsengine$$
 SOAK    ?= 5m
 
 .DEFAULT_GOAL := help
@@ -55,7 +57,8 @@ reproducible: ## build the commit twice from nothing and compare: a few minutes
 
 .PHONY: test
 test: deps ## all tests: race, scenarios, captures, conformance, examples, browser
-	$(GO) test -race -shuffle=on -timeout 15m ./...
+	$(GO) test -race -shuffle=on -timeout 10m $$($(GO) list ./... | grep -vE '$(ALONE)')
+	$(GO) test -race -shuffle=on -timeout 15m -p 1 $$($(GO) list ./... | grep -E '$(ALONE)')
 	@set -e; for dir in $(NESTED); do echo "== $$dir"; $(GO) -C $$dir test -count=1 -timeout 5m ./...; done
 
 .PHONY: deps
