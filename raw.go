@@ -38,7 +38,7 @@ type RawOptions struct {
 	// prefix, as for tokens that browsers can only send there; what the client has offered is agreed on.
 	Protocols []string
 	// Authorize decides about a request; nil lets everybody in. An error refuses with its Status, or 401. The token is
-	// the connection's Token.
+	// the connection's Token, which is closed with CloseRevoked when that has expired or is revoked.
 	Authorize func(ctx context.Context, r *http.Request) (*Token, error)
 }
 
@@ -161,6 +161,7 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var token *Token
 	addr, ok := s.letIn(w, r, func(ctx context.Context) (err error) {
 		token, err = e.authorize(ctx, r)
+		token = s.revocations.seen(token, time.Now())
 		return err
 	}, e.origins, false)
 	if !ok {
@@ -198,6 +199,7 @@ func (e *rawEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !stays {
 		c.goAway(CloseGoingAway)
 	}
+	c.watch()
 	c.withdraw()
 }
 
@@ -269,6 +271,18 @@ func (c *RawConn) RemoteAddr() string {
 
 // Token is what RawOptions.Authorize has returned.
 func (c *RawConn) Token() *Token { return c.token }
+
+// watch closes the connection when its token has expired, since it cannot be told. Until then nothing is done for it.
+func (c *RawConn) watch() {
+	if c.token == nil || c.token.Expiry.IsZero() {
+		return
+	}
+	if left := time.Until(c.token.Expiry.Add(c.token.leeway)); left > 0 {
+		c.conn.Schedule(left)
+		return
+	}
+	c.conn.Close(CloseRevoked, "the token has expired")
+}
 
 // Subprotocol is the one agreed on, or "".
 func (c *RawConn) Subprotocol() string { return c.conn.Subprotocol() }
@@ -371,8 +385,8 @@ func (q *queued) Message(_ *ws.Conn, m ws.Message) {
 // Ending is told when messages still wait.
 func (q *queued) Ending(*ws.Conn) { (*RawConn)(q).ending() }
 
-// Tick is not used.
-func (q *queued) Tick(*ws.Conn) {}
+// Tick comes when the token expires.
+func (q *queued) Tick(*ws.Conn) { (*RawConn)(q).watch() }
 
 // Closed ends Messages.
 func (q *queued) Closed(_ *ws.Conn, e ws.CloseError) {
@@ -405,8 +419,8 @@ func (a *answering) answer(m RawMessage) (out json.RawMessage, err error) {
 	return a.fn(m)
 }
 
-// Tick is not used.
-func (a *answering) Tick(*ws.Conn) {}
+// Tick comes when the token expires.
+func (a *answering) Tick(*ws.Conn) { a.conn.watch() }
 
 // Ending is told when a message is still handled.
 func (a *answering) Ending(*ws.Conn) { a.conn.ending() }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/skeinrt/skein"
+	"github.com/skeinrt/skein/auth"
 	"github.com/skeinrt/skein/skeintest"
 )
 
@@ -262,6 +263,40 @@ func TestRawEndpointsHaveTheirOwnRules(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestRawConnectionsEndWithTheirToken(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/ws", "/rpc"} {
+		synctest.Test(t, func(t *testing.T) { // which begins at a whole second
+			o := skein.Options{Tokens: newTokens(t, auth.Options{Leeway: time.Second}, testKey)}
+			srv := start(t, o, func(h *skein.Host) {
+				rules := skein.RawOptions{Authorize: func(ctx context.Context, r *http.Request) (*skein.Token, error) {
+					if r.URL.Query().Get("token") == "" {
+						return nil, nil //nolint:nilnil // everybody is let in, without a token
+					}
+					return h.Server().Verify(ctx, r.URL.Query().Get("token"))
+				}}
+				h.HandleWS("/ws", echo, rules)
+				skein.HandleMessages(h, "/rpc", func(_ context.Context, in json.RawMessage) (json.RawMessage, error) { return in, nil }, rules)
+			})
+			ends := srv.Conn(t, path+"?token="+issue(map[string]any{"exp": time.Now().Unix() + 5}), nil)
+			stays := []*skeintest.Conn{srv.Conn(t, path, nil), srv.Conn(t, path+"?token="+issue(map[string]any{}), nil)}
+			pass(5500 * time.Millisecond)
+			if got := ask(t, ends, "1"); got != "1" {
+				t.Errorf("%s: got %s, want that it is open within the leeway", path, got)
+			}
+			pass(time.Second)
+			if got, want := next(t, ends), `closed with 4500 "the token has expired"`; got != want {
+				t.Errorf("%s: got %s, want %s", path, got, want)
+			}
+			for _, c := range stays {
+				if got := ask(t, c, "1"); got != "1" {
+					t.Errorf("%s: got %s, want that one without an end stays", path, got)
+				}
+			}
+		})
+	}
 }
 
 func TestPlainRequestsToWebSocketsAreToldWhatToDo(t *testing.T) {

@@ -74,7 +74,7 @@ func readRecords(r io.Reader) (list []record, line int, err error) {
 		if err := strictly(lines.Bytes(), &one); err != nil {
 			return nil, line, err
 		}
-		if one.At.IsZero() || one.User != "" && one.TokenID != "" {
+		if one.At.IsZero() || one.User != "" && one.TokenID != "" || !one.encodes() {
 			return nil, line, errors.New("it is no revocation")
 		}
 		list = append(list, one)
@@ -123,10 +123,29 @@ func (f recordFile) save(ctx context.Context, list func() ([]record, uint64), ve
 	return nil
 }
 
+// try finds out whether the file could be replaced.
+func (f recordFile) try() error {
+	if f.path == "" {
+		return nil
+	}
+	beside, err := f.beside()
+	if err == nil {
+		err = errors.Join(beside.Close(), os.Remove(beside.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("the revocations cannot be kept in %s (Revocations.File, --revocations): %w", f.path, err)
+	}
+	return nil
+}
+
+// beside makes a file that may take the place of the one that is there.
+func (f recordFile) beside() (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(f.path), filepath.Base(f.path)+".*")
+}
+
 // write replaces the file.
 func (f recordFile) write(records []record) (err error) {
-	dir := filepath.Dir(f.path)
-	beside, err := os.CreateTemp(dir, filepath.Base(f.path)+".*")
+	beside, err := f.beside()
 	if err != nil {
 		return err
 	}
@@ -152,7 +171,7 @@ func (f recordFile) write(records []record) (err error) {
 	if err := os.Rename(beside.Name(), f.path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return syncDir(filepath.Dir(f.path))
 }
 
 // syncDir makes a new name in a directory last. Systems that cannot do it for directories do it by themselves.

@@ -75,6 +75,7 @@ func TestFileThatIsNotWholeStopsTheStart(t *testing.T) {
 		"two targets":       {head + `{"user":"ann","tokenId":"t","at":"2026-01-01T00:00:00Z"}`, ":2: it is no revocation"},
 		"an endless line":   {head + `{"user":"` + strings.Repeat("x", 20_000), ":2: "},
 		"not a time":        {head + `{"user":"ann","at":"soon"}`, ":2: "},
+		"a year too far":    {head + `{"user":"ann","at":"2026-01-01T00:00:00Z","until":"9999-12-31T23:59:59-05:00"}`, ":2: it is no revocation"},
 		"an empty line":     {head + "\n" + good, ":2: "},
 		"a zero at the end": {head + good + "\x00", ":3: "},
 	} {
@@ -88,6 +89,14 @@ func TestFileThatIsNotWholeStopsTheStart(t *testing.T) {
 		})
 	}
 	wantContains(t, startError(t, keeping(t, t.TempDir())), "read the revocations: ")
+}
+
+func TestFileThatCannotBeWrittenStopsTheStart(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "absent", "revocations")
+	why := startError(t, keeping(t, file))
+	wantContains(t, why, "the revocations cannot be kept in "+file+" (Revocations.File, --revocations): ")
+	wantContains(t, why, ": open ")
 }
 
 func TestManyRevocationsAtOnceAreAllKept(t *testing.T) {
@@ -117,12 +126,18 @@ func TestManyRevocationsAtOnceAreAllKept(t *testing.T) {
 func TestRevocationThatCannotBeKeptIsToldAndInForce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		dir := filepath.Join(t.TempDir(), "absent")
+		dir := filepath.Join(t.TempDir(), "kept")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
 		file := filepath.Join(dir, "revocations")
 		var log journal
 		o := keeping(t, file)
 		o.Logger = log.logger()
 		srv := start(t, o, noSetup)
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err) // which also says that the start has left nothing in it
+		}
 		ann := of("ann")
 		_, err := srv.Revoke(t.Context(), skein.Revocation{User: "ann"})
 		if e := new(skein.NodeError); !errors.As(err, &e) || !strings.Contains(err.Error(), "keep the revocations, which are in force until the node ends") {

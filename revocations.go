@@ -2,6 +2,7 @@ package skein
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -20,7 +21,9 @@ import (
 //
 // A token is issued when its claim iat says, which has whole seconds as a rule: one of the very second of Before may have
 // been issued before it, and is revoked. One without iat is revoked by every time. One without the user's claim, or without
-// jti, is no user's, or has no id.
+// jti, is no user's, or has no id. An iat may be ahead, as clocks are: a token was issued when its node has first seen it, if
+// that is earlier, so that all that are held when the revocation comes are met. One that is shown after it with an iat
+// behind Before counts as issued after it; its id is what revokes it for good.
 type Revocation struct {
 	// User is whose tokens are meant: the claim that Rates.UserClaim names, a text or a number. At most 1 KiB.
 	User string `json:"user,omitempty"`
@@ -101,9 +104,11 @@ func (r *record) from() time.Time {
 }
 
 // meets reports whether a token of the record's target is revoked. issued is zero where the token does not say it, which is
-// before all times.
-func (r *record) meets(issued time.Time) bool {
-	return !r.Lifted && (r.TokenID != "" || issued.Before(r.from()))
+// before all times; seen is zero where it is not known. Not all of the second of Before counts for what was seen, since
+// tokens that are signed in it are dated to its end.
+func (r *record) meets(issued, seen time.Time) bool {
+	held := !seen.IsZero() && seen.Before(r.At) && seen.Before(r.Before)
+	return !r.Lifted && (r.TokenID != "" || held || issued.Before(r.from()))
 }
 
 // digest is a number that differs where anything in the record does.
@@ -122,8 +127,10 @@ type Revocations struct {
 	// before Revoke returns, and must be readable as a whole when the server starts. "" keeps them in memory alone, as long
 	// as one node of the cluster lives: nodes that start learn them from the others.
 	File string
-	// Max is how many there may be; further ones are refused with NameRevocations, and counted. What other nodes have
-	// revoked is taken over all the same. 0 is 100,000.
+	// Max is how many there may be; further ones are refused with NameRevocations, and counted, but for that of all tokens
+	// issued before a time. What other nodes have revoked is taken over all the same. Those that are lifted do not count; as
+	// many of them are kept, the latest, lest they come back from nodes that do not know it. It is best the same on all
+	// nodes. 0 is 100,000.
 	Max int
 }
 
@@ -142,8 +149,10 @@ type revocations struct {
 
 	mu      sync.RWMutex
 	records map[string]record
-	sum     uint64 // of all digests
-	version uint64 // counts changes
+	sum     uint64    // of all digests
+	lifted  int       // of the records
+	latest  time.Time // At of any record so far
+	version uint64    // counts changes
 }
 
 func newRevocations(o *Options) *revocations {
@@ -153,19 +162,63 @@ func newRevocations(o *Options) *revocations {
 	}
 }
 
-// put merges records into the set and returns those that have changed it, as they are in it. What is over is left out.
+// put merges records into the set and returns those that have changed it, as they are in it. What is over is left out, and
+// what would not encode, which no node sends.
 func (v *revocations) put(list []record, now time.Time) (news []record) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, r := range list {
-		if r.over(now) {
+		if r.over(now) || !r.encodes() {
 			continue
 		}
 		if merged, changed := v.putOne(r.cleaned()); changed {
 			news = append(news, merged)
 		}
 	}
+	v.trim()
 	return news
+}
+
+// trim drops the lifted records that were lifted first, where there are too many: the same ones on all nodes.
+func (v *revocations) trim() {
+	if v.lifted <= v.most {
+		return
+	}
+	var list []record
+	for _, r := range v.records {
+		if r.Lifted {
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b record) int { return cmp.Or(a.At.Compare(b.At), strings.Compare(a.key(), b.key())) })
+	for _, r := range list[:v.lifted-v.most] {
+		v.drop(r)
+	}
+}
+
+// drop takes a record out of the set, under the lock.
+func (v *revocations) drop(r record) {
+	delete(v.records, r.key())
+	v.sum -= r.digest()
+	v.lifted -= r.countLifted()
+	v.version++
+}
+
+func (r *record) countLifted() int {
+	if r.Lifted {
+		return 1
+	}
+	return 0
+}
+
+// encodes reports whether the times are of years that JSON can tell, in UTC as they are kept.
+func (r *Revocation) encodes() bool {
+	for _, t := range []time.Time{r.At, r.Before, r.Until} {
+		if y := t.UTC().Year(); y < 1 || y > 9999 {
+			return false
+		}
+	}
+	return true
 }
 
 // cleaned has times that encode as they were decoded.
@@ -187,9 +240,12 @@ func (v *revocations) putOne(r record) (record, bool) {
 			return r, false
 		}
 		v.sum -= before.digest()
+		v.lifted -= before.countLifted()
 	}
 	v.records[key] = r
 	v.sum += r.digest()
+	v.lifted += r.countLifted()
+	v.latest = later(v.latest, r.At)
 	v.version++
 	v.some.Store(true)
 	return r, true
@@ -202,7 +258,8 @@ func (v *revocations) admit(r record, now time.Time) (record, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	before, there := v.records[r.key()]
-	if !there && len(v.records) >= v.most {
+	more := !r.Lifted && (!there || before.Lifted)
+	if more && r.key() != "" && len(v.records)-v.lifted >= v.most {
 		return r, false
 	}
 	r = r.cleaned()
@@ -210,6 +267,7 @@ func (v *revocations) admit(r record, now time.Time) (record, bool) {
 		r.At = before.At.Add(1) // the clock of the node that was asked before is ahead
 	}
 	r, _ = v.putOne(r)
+	v.trim()
 	return r, true
 }
 
@@ -225,11 +283,9 @@ func (v *revocations) find(r record) (record, bool) {
 func (v *revocations) forget(now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for key, r := range v.records {
+	for _, r := range v.records {
 		if r.over(now) {
-			delete(v.records, key)
-			v.sum -= r.digest()
-			v.version++
+			v.drop(r)
 		}
 	}
 	v.some.Store(len(v.records) > 0)
@@ -266,6 +322,20 @@ func (v *revocations) digest() string {
 	return strconv.FormatUint(v.sum, 16)
 }
 
+// seen notes when the node has first seen a token, in a copy, as a scheme may return the same one again. It is behind all
+// revocations that are known by then, however far ahead the clocks of other nodes are.
+func (v *revocations) seen(t *Token, now time.Time) *Token {
+	if t == nil || !t.seen.IsZero() {
+		return t
+	}
+	v.mu.RLock()
+	now = later(now, v.latest)
+	v.mu.RUnlock()
+	own := *t
+	own.seen = now
+	return &own
+}
+
 // against returns the revocation that meets a token, or nil.
 func (v *revocations) against(t *Token, now time.Time) *record {
 	if !v.some.Load() || t == nil {
@@ -283,7 +353,7 @@ func (v *revocations) against(t *Token, now time.Time) *record {
 	defer v.mu.RUnlock()
 	for _, target := range []Revocation{{TokenID: textOf(claims["jti"])}, {User: textOf(claims[v.claim])}, {}} {
 		r := record{Revocation: target}
-		if r, there := v.records[r.key()]; there && !r.over(now) && r.meets(issued) {
+		if r, there := v.records[r.key()]; there && !r.over(now) && r.meets(issued, t.seen) {
 			return &r
 		}
 	}
@@ -308,6 +378,8 @@ func (r *record) mayMeet(t *Token) bool {
 // check refuses what is not clearly meant.
 func (r *Revocation) check(now time.Time) error {
 	switch {
+	case !r.encodes():
+		return mistake("before and until must be of the years 1 to 9999, in UTC")
 	case r.User != "" && r.TokenID != "":
 		return mistake("a revocation is about one user or one token id, not about both")
 	case len(r.User) > longestRevoked || len(r.TokenID) > longestRevoked:

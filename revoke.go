@@ -38,7 +38,7 @@ func (s *Server) Revoke(ctx context.Context, r Revocation) (int, error) {
 		s.counters.unrevoked.Add(1)
 		return 0, &Error{
 			Name: NameRevocations, Status: http.StatusInsufficientStorage,
-			Message: fmt.Sprintf("%d revocations are in force, and no more are allowed: revoke all tokens issued before a time, and lift others", s.revocations.most),
+			Message: fmt.Sprintf("%d revocations are in force, and no more are allowed: revoke all tokens issued before a time, which is always taken, and lift those that it takes in", s.revocations.most),
 		}
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "tokens are revoked", attrQuoted("user", r.User), attrQuoted("token_id", r.TokenID), slog.Time("before", known.Before))
@@ -199,7 +199,7 @@ const ahead = 5 * time.Minute
 // sign makes a token that no revocation meets. Where tokens of this very second are revoked, as when somebody logs in again
 // at once, it is dated to the next one.
 func (s *Session) sign(ctx context.Context, claims json.RawMessage, expiry time.Duration) (*Token, error) {
-	token, err := s.endpoint.scheme.Sign(ctx, claims, expiry)
+	token, err := s.signOnce(ctx, claims, expiry)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +209,7 @@ func (s *Session) sign(ctx context.Context, claims json.RawMessage, expiry time.
 	}
 	if r.TokenID == "" && time.Until(r.from()) < ahead {
 		if claims, ok := dated(claims, r.from()); ok {
-			if token, err = s.endpoint.scheme.Sign(ctx, claims, expiry); err != nil {
+			if token, err = s.signOnce(ctx, claims, expiry); err != nil {
 				return nil, err
 			}
 		}
@@ -218,6 +218,14 @@ func (s *Session) sign(ctx context.Context, claims json.RawMessage, expiry time.
 		return nil, revokedError()
 	}
 	return token, nil
+}
+
+func (s *Session) signOnce(ctx context.Context, claims json.RawMessage, expiry time.Duration) (*Token, error) {
+	token, err := s.endpoint.scheme.Sign(ctx, claims, expiry)
+	if err != nil {
+		return nil, err
+	}
+	return s.server.revocations.seen(token, time.Now()), nil
 }
 
 // dated adds the time of issue to claims that have none.
@@ -234,10 +242,13 @@ func dated(claims json.RawMessage, t time.Time) (json.RawMessage, bool) {
 	return append(out, rest...), true
 }
 
-// loadRevocations reads the file.
+// loadRevocations reads the file, and makes sure that it can be written: what is revoked later must not be lost.
 func (s *Server) loadRevocations() error {
 	list, err := s.revocations.file.load()
 	if err != nil {
+		return err
+	}
+	if err := s.revocations.file.try(); err != nil {
 		return err
 	}
 	s.revocations.put(list, time.Now())
@@ -258,11 +269,20 @@ func (s *Server) learnRevocations(ctx context.Context, all bool) {
 		}
 		asked.Go(func() {
 			if err := s.learnFrom(ctx, m.Name); err != nil && ctx.Err() == nil {
-				s.log.LogAttrs(ctx, slog.LevelWarn, "the revocations of another node are not known yet", slog.Any("error", err))
+				s.log.LogAttrs(ctx, unlearnt(err), "the revocations of another node are not known yet", slog.Any("error", err))
 			}
 		})
 	}
 	asked.Wait()
+}
+
+// unlearnt is how bad it is that a node has not told its revocations. One that says that it is not running starts just
+// now, as all of a new cluster do, or stops: it is asked again within seconds.
+func unlearnt(err error) slog.Level {
+	if e, ok := errors.AsType[*NodeError](err); ok && e.Err.Error() == ErrStopped.Error() {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 // learnFrom takes over all that a node has revoked.

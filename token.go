@@ -23,6 +23,7 @@ type Token struct {
 	Expiry time.Time
 
 	leeway time.Duration
+	seen   time.Time // by this node for the first time; zero is not known. See revocations.seen.
 }
 
 // Decode decodes the claims into v, as json.Unmarshal does.
@@ -109,11 +110,13 @@ func (s *Server) Verify(ctx context.Context, signed string) (*Token, error) {
 // verify checks a signed token with a scheme, and that it is not revoked.
 func (s *Server) verify(ctx context.Context, scheme AuthScheme, signed string) (*Token, error) {
 	token, err := scheme.Verify(ctx, signed)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, tokenError(err)
-	case token == nil:
+	}
+	if token == nil {
 		return nil, &Error{Name: NameAuthToken, Message: "The auth scheme has returned no token"}
+	}
+	switch token = s.revocations.seen(token, time.Now()); {
 	case s.isRevoked(token):
 		s.counters.revoked.Add(1)
 		return nil, revokedError()
@@ -131,9 +134,6 @@ type TokenOptions struct {
 }
 
 // SetToken authenticates the session with claims, a JSON object or what encodes to one, and sends the signed token to
-// the client. A token that cannot be signed closes the session with CloseSignFailed. With Confirm, no answer or a
-// refusal is an *Error of name NameAuth; the session is authenticated all the same. It is not where the token's user has too
-// many sessions: that is one of name NameResourceLimit or NameRateLimit.
 // the client. A token that cannot be signed closes the session with CloseSignFailed; one that is revoked changes nothing.
 // With Confirm, no answer or a refusal is an *Error of name NameAuth; the session is authenticated all the same. It is not
 // where the token's user has too many sessions: that is one of name NameResourceLimit or NameRateLimit.

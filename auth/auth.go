@@ -21,6 +21,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -53,9 +54,9 @@ type Options struct {
 	Leeway time.Duration
 	// RequireExpiry refuses tokens without exp, which are good for ever.
 	RequireExpiry bool
-	// MaxLifetime refuses tokens that are good for longer than this from now,
-	// those without exp among them. 0 is no limit. With it, a revocation need
-	// not be kept for ever.
+	// MaxLifetime refuses tokens that are good for longer than this from their
+	// iat, and those without exp or iat. 0 is no limit. With it, a revocation
+	// need not be kept for ever.
 	MaxLifetime time.Duration
 	// AllowWeak allows HMAC secrets of fewer than 32 octets. Whoever has seen
 	// one token can try out such secrets at leisure, and then sign as he
@@ -129,12 +130,14 @@ func (t *Tokens) SetKeys(keys []Key) error {
 func (t *Tokens) CanSign() bool { return t.ring.Load().signer != nil }
 
 // MaxLifetime is how long a token can be good at most from when it is verified,
-// the leeway included; 0 is for ever.
+// its iat and all leeway included; 0 is for ever.
 func (t *Tokens) MaxLifetime() time.Duration {
 	if t.options.MaxLifetime == 0 {
 		return 0
 	}
-	return t.options.MaxLifetime + 2*t.options.Leeway
+	// iat may be ahead by one leeway, the lifetime longer by one, and exp past by one.
+	slack := clockSkew + 3*t.options.Leeway
+	return slack + min(t.options.MaxLifetime, math.MaxInt64-slack)
 }
 
 // Leeway is by how much a token is good after its exp, and before its nbf.

@@ -137,7 +137,7 @@ func TestNewReportsEverythingThatIsWrong(t *testing.T) {
 	}
 	for _, want := range []string{
 		"key 2: empty: make it with NewHMAC",
-		`key 3 ("old"): HMAC secret of 10 octets is too weak: at least 32 are required unless AllowWeak is set`,
+		`key 3 ("old"): HMAC secret of 10 octets is too weak: at least 32 are required unless weak keys are allowed (AllowWeak, --auth-allow-weak)`,
 		"DefaultExpiry is -1s",
 		"Leeway is -1m0s",
 	} {

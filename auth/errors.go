@@ -58,13 +58,15 @@ const (
 	ReasonExpired Reason = "expired"
 	// ReasonNoExpiry: it has no exp, and must have one ("jwt expiry is required").
 	ReasonNoExpiry Reason = "no-expiry"
-	// ReasonLifetime: it is good for longer than MaxLifetime
-	// ("jwt lifetime is too long").
-	ReasonLifetime Reason = "lifetime"
 	// ReasonFuture: iat is more than five minutes ahead, so that no revocation of
 	// what was issued before a time would meet it. The name is
 	// AuthTokenNotBeforeError, and the client keeps the token.
 	ReasonFuture Reason = "future"
+	// ReasonUndated: it has no iat, and must have one ("jwt iat is required").
+	ReasonUndated Reason = "undated"
+	// ReasonLifetime: it is good for longer than MaxLifetime
+	// ("jwt lifetime is too long").
+	ReasonLifetime Reason = "lifetime"
 	// ReasonAudience: aud does not have the Audience ("jwt audience invalid").
 	ReasonAudience Reason = "audience"
 	// ReasonIssuer: iss is not the Issuer ("jwt issuer invalid").

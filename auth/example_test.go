@@ -113,5 +113,5 @@ func ExampleNew() {
 	_, err = auth.New(auth.Options{Keys: []auth.Key{key}})
 	fmt.Println(err)
 	// Output:
-	// auth: key 1: HMAC secret of 9 octets is too weak: at least 32 are required unless AllowWeak is set
+	// auth: key 1: HMAC secret of 9 octets is too weak: at least 32 are required unless weak keys are allowed (AllowWeak, --auth-allow-weak)
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -249,6 +250,8 @@ func attacksOnTheClaims(v *victim) []attack {
 		{"exp is far", v.says(odd("exp", "4102444800")), auth.ReasonLifetime},
 		{"exp is beyond all numbers", v.says(odd("exp", "1e400")), auth.ReasonLifetime},
 		{"exp is in milliseconds", v.says(odd("exp", "1800003600000")), auth.ReasonLifetime},
+		{"iat is long ago", v.says(odd("iat", "1700000000")), auth.ReasonLifetime},
+		{"no iat", v.says(odd("iat", "")), auth.ReasonUndated},
 		{"nbf is to come", v.says(odd("nbf", "1800000001")), auth.ReasonNotBefore},
 		{"nbf is beyond all numbers", v.says(odd("nbf", "1e400")), auth.ReasonNotBefore},
 		{"iat is to come", v.says(odd("iat", "1800000301")), auth.ReasonFuture},
@@ -438,11 +441,24 @@ func TestMaxLifetimeIsToldWithItsLeeway(t *testing.T) {
 		t.Errorf("got %v, want none", got)
 	}
 	o := auth.Options{Keys: []auth.Key{key}, MaxLifetime: time.Hour, Leeway: time.Minute}
-	if got := newTokens(t, o).MaxLifetime(); got != time.Hour+2*time.Minute {
-		t.Errorf("got %v, want 1h2m", got)
+	if got := newTokens(t, o).MaxLifetime(); got != time.Hour+8*time.Minute {
+		t.Errorf("got %v, want 1h8m: iat is up to 6 minutes ahead, exp one too far, and past for one", got)
 	}
-	checkMessage(t, newTokens(t, o), hs256(`{"exp":1800003660}`), "")
-	checkMessage(t, newTokens(t, o), hs256(`{"exp":1800003661}`), "jwt lifetime is too long")
+	for payload, want := range map[string]string{
+		`{"iat":1800000000,"exp":1800003660}`: "",
+		`{"iat":1800000000,"exp":1800003661}`: "jwt lifetime is too long",
+		`{"iat":1799996500,"exp":1800000161}`: "jwt lifetime is too long", // though it ends soon
+		`{"iat":1800000360,"exp":1800004020}`: "",
+		`{"iat":1800000000,"exp":1e400}`:      "jwt lifetime is too long",
+		`{"exp":1800000001}`:                  "jwt iat is required",
+		`{"iat":1800000000}`:                  "jwt expiry is required",
+	} {
+		checkMessage(t, newTokens(t, o), hs256(payload), want)
+	}
+	far := auth.Options{Keys: []auth.Key{key}, MaxLifetime: math.MaxInt64, Leeway: time.Minute}
+	if got := newTokens(t, far).MaxLifetime(); got != math.MaxInt64 {
+		t.Errorf("got %v, want the longest that there is", got)
+	}
 	o.MaxLifetime = -1
 	if _, err := auth.New(o); err == nil || !strings.Contains(err.Error(), "MaxLifetime") {
 		t.Errorf("got %v, want an error about MaxLifetime", err)

@@ -176,7 +176,7 @@ func (k Key) check(allowWeak bool) error {
 		return errors.New("empty: make it with NewHMAC, NewPrivate, NewPublic, ParsePrivateKey or ParsePublicKey")
 	}
 	if k.octets > 0 && k.octets < minSecret && !allowWeak {
-		return fmt.Errorf("HMAC secret of %d octets is too weak: at least %d are required unless AllowWeak is set", k.octets, minSecret)
+		return fmt.Errorf("HMAC secret of %d octets is too weak: at least %d are required unless weak keys are allowed (AllowWeak, --auth-allow-weak)", k.octets, minSecret)
 	}
 	return nil
 }

@@ -185,6 +185,10 @@ func (t *Tokens) checkClaims(p *parsed) (Claims, *Error) {
 	if c.IssuedAt.After(now.Add(t.options.Leeway + clockSkew)) {
 		return c, early(ReasonFuture, c.IssuedAt)
 	}
+	_, dated := p.claims["iat"]
+	if err := t.checkLifetime(c, dated); err != nil {
+		return c, err
+	}
 	return c, t.checkParties(p.claims)
 }
 
@@ -193,13 +197,27 @@ func early(why Reason, date time.Time) *Error {
 }
 
 func (t *Tokens) checkExpiry(expiry time.Time, expires bool, now time.Time) *Error {
-	longest := t.options.MaxLifetime
 	switch {
 	case expires && !now.Before(expiry.Add(t.options.Leeway)):
 		return &Error{Name: nameExpired, Message: "jwt expired", Reason: ReasonExpired, Expiry: expiry, Bad: true}
-	case !expires && (t.options.RequireExpiry || longest > 0):
+	case !expires && (t.options.RequireExpiry || t.options.MaxLifetime > 0):
 		return invalid(ReasonNoExpiry, "jwt expiry is required")
-	case longest > 0 && expiry.After(now.Add(longest+t.options.Leeway)):
+	default:
+		return nil
+	}
+}
+
+// checkLifetime counts from iat, so that a token that is refused stays so: from
+// now it would be good in its last MaxLifetime, when nobody knows any more that
+// it has been revoked.
+func (t *Tokens) checkLifetime(c Claims, dated bool) *Error {
+	longest := t.options.MaxLifetime
+	switch {
+	case longest == 0:
+		return nil
+	case !dated:
+		return invalid(ReasonUndated, "jwt iat is required")
+	case c.Expiry.After(c.IssuedAt.Add(longest).Add(t.options.Leeway)):
 		return invalid(ReasonLifetime, "jwt lifetime is too long")
 	default:
 		return nil

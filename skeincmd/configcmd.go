@@ -89,10 +89,23 @@ func (s *configPrintCmd) Run(a *app, k *kong.Context) error {
 		Listen: c.Listen, TLS: c.TLS, Cluster: c.Cluster, NATS: c.NATS, Auth: c.Auth, Limits: c.Limits, Features: c.Features,
 		Operators: c.Operators, Parts: c.Parts, Endpoints: c.Lists.Endpoints, Channels: c.Lists.Channels,
 	}
+	e.Auth.AuthJWKS = maskedURL(c.Auth.AuthJWKS)
 	for _, p := range n.parts {
 		e.Plugins = append(e.Plugins, effectiveUse{p.from, p.use.As, p.use.Prefix, p.plugin})
 	}
 	return conf.Print(a.Out, &e, n.source, c.means)
+}
+
+// maskedURL hides what may be secret in a URL: all of one with a user, which is refused, and the query of another.
+func maskedURL(text string) string {
+	const masked = "********"
+	if strings.Contains(text, "@") {
+		return masked
+	}
+	if before, query, _ := strings.Cut(text, "?"); query != "" {
+		return before + "?" + masked
+	}
+	return text
 }
 
 // means is what the value of a path stands for where the number or the name is found out at the start.

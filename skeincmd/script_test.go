@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -242,13 +245,21 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// ports finds them all at once, so that they differ.
+// ports finds them all at once, so that they differ, and below those that the system gives to connections, one of which
+// would take them before the node does.
 func ports(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-		ts.Check(err)
-		defer func() { ts.Check(l.Close()) }()
-		ts.Setenv(name, l.Addr().String())
+		for {
+			addr := "127.0.0.1:" + strconv.Itoa(10_000+rand.IntN(20_000))
+			l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				continue
+			}
+			ts.Check(err)
+			defer func() { ts.Check(l.Close()) }()
+			ts.Setenv(name, addr)
+			break
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ type authSettings struct {
 	AuthIssuer        string        `placeholder:"TEXT" help:"Issuer (iss) that every token must name, and that signed ones get. Empty: any."`
 	AuthAudience      string        `placeholder:"TEXT" help:"Audience (aud) that every token must name, and that signed ones get. Empty: any."`
 	AuthRequireExpiry bool          `help:"Refuse tokens without exp, which are good for ever."`
-	AuthMaxLifetime   time.Duration `default:"0s" placeholder:"TIME" help:"Refuse tokens that are good for longer than this, and those without exp; revocations are then forgotten after it. 0: any."`
+	AuthMaxLifetime   time.Duration `default:"0s" placeholder:"TIME" help:"Refuse tokens that are good for longer than this, and those without exp or iat; revocations are then forgotten after it. 0: any."`
 	AuthLeeway        time.Duration `default:"0s" placeholder:"TIME" help:"By how much the clocks of issuer and node may differ: a token is good that much before its nbf and after its exp."`
 	AuthJWKS          string        `placeholder:"URL" help:"URL of the keys that an issuer publishes (a JSON Web Key Set), which verify tokens too. Begins with https, but on this machine."`
 	Revocations       string        `placeholder:"FILE" help:"File that keeps what is revoked, so that it survives the end of all nodes; each node has its own. Empty: it lives as long as one node does."`

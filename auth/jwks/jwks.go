@@ -79,10 +79,10 @@ var _ auth.KeySource = (*Set)(nil)
 func New(o Options) (*Set, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" || u.User != nil {
-		return nil, fmt.Errorf("jwks: %q is not a URL such as https://issuer.example/.well-known/jwks.json", o.URL)
+		return nil, fmt.Errorf("jwks: %q is not a URL such as https://issuer.example/.well-known/jwks.json", shown(o.URL))
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
-		return nil, fmt.Errorf("jwks: %q must begin with https: whoever can change the answer can sign tokens", o.URL)
+		return nil, fmt.Errorf("jwks: %q must begin with https: whoever can change the answer can sign tokens", shown(o.URL))
 	}
 	if o.Timeout < 0 || o.Refresh < 0 {
 		return nil, errors.New("jwks: Timeout and Refresh must not be negative")

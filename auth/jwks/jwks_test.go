@@ -205,6 +205,22 @@ func TestURLMustBeSafe(t *testing.T) {
 	}
 }
 
+func TestErrorsTellNothingOfTheURLThatMayBeSecret(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"https://ann:hidden@issuer.example/keys", "http://issuer.example/keys?key=hidden"} {
+		if _, err := jwks.New(jwks.Options{URL: url}); err == nil || strings.Contains(err.Error(), "hidden") || !strings.Contains(err.Error(), "issuer.example/keys") {
+			t.Errorf("got %v, want a refusal that names the issuer alone", err)
+		}
+	}
+	s, err := jwks.New(jwks.Options{URL: "http://127.0.0.1:1/keys?key=hidden"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Fetch(t.Context()); err == nil || strings.Contains(err.Error(), "hidden") || !strings.Contains(err.Error(), "http://127.0.0.1:1/keys: ") {
+		t.Errorf("got %v, want that nobody answers", err)
+	}
+}
+
 func TestKeysRotateWithoutAWaitForTheNextRefresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,30 +34,42 @@ const (
 // get asks for the set. passed says which of its keys were not taken, and fresh how
 // long it is good.
 func (s *Set) get(ctx context.Context) (keys []auth.Key, passed string, fresh time.Duration, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.options.URL, http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, shown(s.options.URL), http.NoBody)
 	if err != nil {
 		return nil, "", 0, fmt.Errorf("jwks: %w", err)
 	}
 	r.Header.Set("Accept", "application/jwk-set+json, application/json")
 	res, err := s.client.Do(r)
 	if err != nil {
-		return nil, "", 0, fmt.Errorf("jwks: %w", err)
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // it has the whole URL
+		}
+		return nil, "", 0, fmt.Errorf("jwks: %s: %w", shown(s.options.URL), err)
 	}
 	defer res.Body.Close() //nolint:errcheck // it has been read, or its error told
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, "", 0, fmt.Errorf("jwks: %s: %w", s.options.URL, err)
+		return nil, "", 0, fmt.Errorf("jwks: %s: %w", shown(s.options.URL), err)
 	case res.StatusCode != http.StatusOK:
-		return nil, "", 0, fmt.Errorf("jwks: %s answers with %s", s.options.URL, res.Status)
+		return nil, "", 0, fmt.Errorf("jwks: %s answers with %s", shown(s.options.URL), res.Status)
 	case len(body) > maxAnswer:
-		return nil, "", 0, fmt.Errorf("jwks: %s answers with more than %d bytes", s.options.URL, maxAnswer)
+		return nil, "", 0, fmt.Errorf("jwks: %s answers with more than %d bytes", shown(s.options.URL), maxAnswer)
 	}
 	keys, passed, err = parse(body)
 	if err != nil {
-		return nil, "", 0, fmt.Errorf("jwks: %s: %w", s.options.URL, err)
+		return nil, "", 0, fmt.Errorf("jwks: %s: %w", shown(s.options.URL), err)
 	}
 	return keys, passed, s.freshness(res.Header.Get("Cache-Control")), nil
+}
+
+// shown is a URL without what may be secret in it.
+func shown(text string) string {
+	text, _, _ = strings.Cut(text, "?")
+	if i := strings.LastIndexByte(text, '@'); i >= 0 {
+		text = "…" + text[i:]
+	}
+	return text
 }
 
 // freshness is how long an answer is good.

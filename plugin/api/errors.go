@@ -85,11 +85,18 @@ func fail(w http.ResponseWriter, err error) {
 	reply(w, e.Status, body)
 }
 
+// reply answers with a value. One that cannot be encoded is our own failure, which the status must say.
 func reply(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		e := problem(http.StatusInternalServerError, "EncodingError", "the answer cannot be encoded: %v", err)
+		status = e.Status
+		text, _ = json.Marshal(map[string]any{"error": e}) // texts always encode
+	}
 	secure.Data(w.Header())
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // whoever asked has gone
+	_, _ = w.Write(append(text, '\n')) // whoever asked has gone
 }
 
 // cut keeps what a client has sent short enough to be sent back.

@@ -61,3 +61,21 @@ func TestRevocationsAreMadeListedAndLiftedForAllNodes(t *testing.T) {
 		}
 	})
 }
+
+// What is refused must not spoil what is there.
+func TestRevocationOfAYearThatDoesNotEncodeIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		for _, body := range []string{
+			`{"user":"ann","until":"9999-12-31T23:59:59-05:00"}`, `{"before":"0001-01-01T00:00:00+01:00"}`, `{"user":"ann","until":"0000-01-01T00:00:00Z"}`,
+		} {
+			if a := post("/api/revocations", body).do(t, p.a); a.status != 400 || a.Error.Name != "InvalidArgumentsError" {
+				t.Errorf("%s: got %d %s, want that it is refused", body, a.status, a.text)
+			}
+		}
+		if a := get("/api/revocations").do(t, p.a); a.status != 200 || a.text != `{"revocations":[]}` {
+			t.Errorf("got %d %s, want none", a.status, a.text)
+		}
+	})
+}
