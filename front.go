@@ -10,9 +10,10 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/skeinrt/skein/internal/ws"
 )
 
 // front stands between a listener and net/http. It serves the plain requests for an upgrade, of which there are as many as
@@ -28,10 +29,10 @@ type front struct {
 	arrivals chan arrival // for net/http
 	closed   chan struct{}
 	closing  sync.Once
+	hosts    ws.Bench[*entrant] // own lock
 
 	mu      sync.Mutex
 	unheard map[*entrant]struct{} // whose request has not been read
-	idle    []chan *entrant       // hosts; the last one to become idle is the first to work again
 }
 
 // arrival is what Accept returns.
@@ -39,9 +40,6 @@ type arrival struct {
 	conn net.Conn
 	err  error
 }
-
-// hostsKept is how many hosts without work are kept: their stacks have grown, which costs a new one more than all else.
-const hostsKept = 16
 
 func newFront(s *Server, l net.Listener) *front {
 	f := &front{
@@ -66,6 +64,7 @@ func (f *front) Accept() (net.Conn, error) {
 func (f *front) Close() error {
 	err := f.Listener.Close()
 	f.closing.Do(func() { close(f.closed) })
+	f.hosts.Close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for v := range f.unheard {
@@ -86,7 +85,7 @@ func (f *front) run() {
 		}
 		v := &entrant{Conn: c}
 		f.server.doorman.watch(v, http.StateNew)
-		if turn := f.pop(); turn != nil {
+		if turn := f.hosts.Pop(); turn != nil {
 			turn <- v // there is room
 		} else if !f.server.life.tasks.Go(func() { f.host(v) }) {
 			f.end(v)
@@ -107,48 +106,13 @@ func (f *front) pass(a arrival) bool {
 // host sees to an entrant, and then to others.
 func (f *front) host(v *entrant) {
 	d := &desk{reader: bufio.NewReaderSize(nil, longestPlain)}
-	for turn := make(chan *entrant, 1); v != nil; v = f.rest(turn) {
-		f.meet(v, d)
+	turn := make(chan *entrant, 1)
+	for next, ok := v, true; ok; next, ok = <-turn {
+		f.meet(next, d)
+		if !f.hosts.Push(turn) {
+			return
+		}
 	}
-}
-
-// rest waits for the next entrant; nil is the end.
-func (f *front) rest(turn chan *entrant) *entrant {
-	f.mu.Lock()
-	if len(f.idle) >= hostsKept {
-		f.mu.Unlock()
-		return nil
-	}
-	f.idle = append(f.idle, turn)
-	f.mu.Unlock()
-	select {
-	case v := <-turn:
-		return v
-	case <-f.closed:
-	}
-	f.mu.Lock()
-	at := slices.Index(f.idle, turn)
-	if at >= 0 {
-		f.idle = slices.Delete(f.idle, at, at+1)
-	}
-	f.mu.Unlock()
-	if at >= 0 {
-		return nil
-	}
-	return <-turn // somebody is on the way
-}
-
-// pop gives a host that is idle, or nil.
-func (f *front) pop() chan *entrant {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := len(f.idle)
-	if n == 0 {
-		return nil
-	}
-	turn := f.idle[n-1]
-	f.idle = f.idle[:n-1]
-	return turn
 }
 
 // meet reads the first request of a connection, and serves it or leaves it to net/http.
@@ -227,10 +191,6 @@ func (f *front) serve(v *entrant, r *http.Request, early []byte) {
 			f.server.log.LogAttrs(r.Context(), slog.LevelError, "panic in an upgrade", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 		}
 	}()
-	if v.lift() != nil {
-		f.end(v)
-		return
-	}
 	ctx := f.server.doorman.introduce(context.WithValue(f.server.life.ctx, http.LocalAddrContextKey, v.LocalAddr()), v)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -82,7 +82,7 @@ func TestIdleConnectionIsNoMoreThanADescriptor(t *testing.T) {
 		h.wantMessage(t, "a")
 		conns = append(conns, c)
 	}
-	until(t, "no goroutine is left but executors at rest", func() bool { return runtime.NumGoroutine() <= before+executorsKept })
+	until(t, "no goroutine is left but executors at rest", func() bool { return runtime.NumGoroutine() <= before+benchSize })
 	if got := descriptors(t); got > open+2*n {
 		t.Errorf("got %d descriptors, want %d and two for each connection", got, open)
 	}

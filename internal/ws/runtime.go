@@ -47,7 +47,7 @@ type Runtime struct {
 	panics atomic.Int64
 
 	pools
-	executors executors
+	executors Bench[*Conn]
 
 	mu     sync.Mutex
 	conns  *Conn // the newest, linked
@@ -103,7 +103,7 @@ func (r *Runtime) Close() {
 	}
 	r.alive.Wait()
 	r.stop.Do(func() {
-		r.executors.close()
+		r.executors.Close()
 		r.wheel.close()
 		for _, s := range r.shards {
 			s.close()
