@@ -158,21 +158,28 @@ func TestUpgradesComeInPiecesAndWithFramesBehind(t *testing.T) {
 	})
 }
 
+// The second request of a connection has a time-out of its own.
 func TestRequestsThatAreNoUpgradesMayPrecedeOne(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		srv := start(t, skein.Options{}, func(*skein.Host) {})
-		nc, r := request(t, srv.Listener, "GET /nowhere HTTP/1.1\r\nHost: memory\r\n\r\n")
-		if status, _ := answered(t, r); status != http.StatusNotFound {
-			t.Fatalf("got %d, want 404", status)
-		}
-		if _, err := io.WriteString(nc, plainUpgrade); err != nil {
-			t.Fatal(err)
-		}
-		if status, body := answered(t, r); status != http.StatusSwitchingProtocols {
-			t.Errorf("got %d %q, want 101", status, body)
-		}
-	})
+	for name, pause := range map[string]time.Duration{"at once": 0, "behind the time-out of the first": 20 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				srv := start(t, skein.Options{}, func(*skein.Host) {})
+				nc, r := request(t, srv.Listener, "GET /nowhere HTTP/1.1\r\nHost: memory\r\n\r\n")
+				if status, _ := answered(t, r); status != http.StatusNotFound {
+					t.Fatalf("got %d, want 404", status)
+				}
+				<-time.After(pause)
+				if _, err := io.WriteString(nc, plainUpgrade); err != nil {
+					t.Fatal(err)
+				}
+				if status, body := answered(t, r); status != http.StatusSwitchingProtocols {
+					t.Errorf("got %d %q, want 101", status, body)
+				}
+			})
+		})
+	}
 }
 
 // The answer would be lost if the connection were closed while the client still sends.
@@ -304,25 +311,6 @@ func TestAHeaderHasOneTimeout(t *testing.T) {
 		}
 		if took := time.Since(began); took != 5*time.Second {
 			t.Errorf("it took %v, want 5 s", took)
-		}
-	})
-}
-
-// The second request of a connection has a time-out of its own, and so has a body.
-func TestTheTimeoutOfTheFirstHeaderEndsWithIt(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		srv := start(t, skein.Options{}, func(*skein.Host) {})
-		nc, r := request(t, srv.Listener, "GET /nowhere HTTP/1.1\r\nHost: memory\r\n\r\n")
-		if status, _ := answered(t, r); status != http.StatusNotFound {
-			t.Fatalf("got %d, want 404", status)
-		}
-		<-time.After(20 * time.Second)
-		if _, err := io.WriteString(nc, plainUpgrade); err != nil {
-			t.Fatal(err)
-		}
-		if status, body := answered(t, r); status != http.StatusSwitchingProtocols {
-			t.Errorf("got %d %q, want 101", status, body)
 		}
 	})
 }

@@ -106,7 +106,6 @@ func (s *Server) met(e ws.CloseError) {
 	t := &s.counters.limited
 	switch {
 	case e.Code == CloseSlow:
-		s.counters.slow.Add(1)
 		t.add(limitOutbox)
 	case errors.Is(e.Err, ws.ErrMessage):
 		t.add(limitMessage)

@@ -13,7 +13,7 @@ type counters struct {
 	published, delivered, refused, unpublished atomic.Uint64
 	panics, pongTimeouts                       atomic.Uint64
 	refusedOrigins, refusedUpgrades            atomic.Uint64
-	slow, gaps, cuts                           atomic.Uint64
+	gaps, cuts                                 atomic.Uint64
 	limited                                    tally
 	dropped                                    [4]atomic.Uint64 // by SlowPolicy
 	revoked, withdrawn, unrevoked              atomic.Uint64
@@ -67,7 +67,7 @@ func (s *Server) Stats() Stats {
 	st := Stats{
 		Node: s.options.Node, Channels: s.hub.Len(),
 		Published: c.published.Load(), Delivered: c.delivered.Load(), Refused: c.refused.Load(),
-		Unpublished: c.unpublished.Load(), Panics: s.panicked(), Slow: c.slow.Load(), PongTimeouts: c.pongTimeouts.Load(),
+		Unpublished: c.unpublished.Load(), Panics: s.panicked(), Slow: c.limited[limitOutbox].Load(), PongTimeouts: c.pongTimeouts.Load(),
 		Gaps:    c.gaps.Load(),
 		Dropped: Dropped{c.dropped[SlowDropOldest].Load(), c.dropped[SlowDropNewest].Load(), c.dropped[SlowKeepLatest].Load()},
 	}
@@ -121,7 +121,7 @@ func (s *Server) Metrics() []Metric {
 		counted("publish_failed_total", "Publications that the engine did not take over.", &c.unpublished),
 		counted("publish_refused_total", "Publications that a hook refused.", &c.refused),
 		counted("delivered_total", "Messages put into the queues of clients.", &c.delivered),
-		counted("slow_closed_total", "Clients closed because they read too slowly.", &c.slow),
+		counted("slow_closed_total", "Clients closed because they read too slowly.", &c.limited[limitOutbox]),
 		counted("pong_timeouts_total", "Clients closed because they were silent.", &c.pongTimeouts),
 		counted("origins_refused_total", "Upgrades refused for their origin.", &c.refusedOrigins),
 		counted("upgrades_refused_total", "Upgrades refused by a hook.", &c.refusedUpgrades),
